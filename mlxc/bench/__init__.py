@@ -1,0 +1,1 @@
+"""The transferability benchmark: protocol, sets, runner, table."""
