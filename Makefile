@@ -1,0 +1,30 @@
+# make run: the energy of a real anion with the neural functional. make test: the quick tests.
+# Both make a virtual environment in .venv when there is none, or when what it should hold changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: run test slow lint clean
+
+run: $(INSTALLED)
+	$(BIN)/mlxc run --atom "O 0 0 0; H 0 0 0.964" --charge -1 --xc mlxc_rs --basis def2-tzvpd
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

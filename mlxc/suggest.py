@@ -1,0 +1,10 @@
+"""What a user may have meant by a name that is not known."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean NAME?` for the closest known name, or nothing where none is close."""
+    closest = get_close_matches(word.lower(), [name.lower() for name in known], n=1, cutoff=0.5)
+    return f"; did you mean {closest[0]}?" if closest else ""
