@@ -36,3 +36,16 @@ def power(x: Tensor, exponent: float, floor: float) -> Tensor:
         floor: positive; floor^(exponent − 3) must be representable for the third derivative to be.
     """
     return x.clamp(min=floor) ** exponent
+
+
+def divide(numerator: Tensor, denominator: Tensor, floor: float, otherwise: float) -> Tensor:
+    """numerator/denominator where the denominator exceeds the floor, the constant ``otherwise`` elsewhere.
+
+    Args:
+        numerator: any real values.
+        denominator: any real values.
+        floor: positive; floor^(−4) must be representable for the third derivative to be.
+        otherwise: the value, with derivatives zero, where the denominator is too small.
+    """
+    usable = denominator > floor
+    return torch.where(usable, numerator / torch.where(usable, denominator, 1.0), otherwise)
