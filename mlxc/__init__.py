@@ -1,0 +1,41 @@
+"""mlxc: machine-learned exchange-correlation functionals for PySCF.
+
+Importing it registers the models, after which PySCF's own objects work with their names:
+
+    import mlxc
+    from pyscf import dft
+    dft.UKS(mol, xc="mlxc_rs").kernel()
+"""
+
+from functools import partial
+
+from mlxc import zoo
+from mlxc.errors import (
+    DomainWarning,
+    IncompatibleHost,
+    InvalidDensity,
+    InvalidInput,
+    InvalidModel,
+    MlxcError,
+    UnknownFunctional,
+    Unsupported,
+)
+from mlxc.host import dispersion, seam
+from mlxc.host.dispersion import dispersion_energy
+from mlxc.host.ks import GKS, RKS, ROKS, UKS, attach
+from mlxc.host.seam import register
+from mlxc.zoo import load
+from mlxc.zoo import names as models
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GKS", "RKS", "ROKS", "UKS", "attach", "dispersion_energy", "load", "models", "register",
+    "DomainWarning", "IncompatibleHost", "InvalidDensity", "InvalidInput", "InvalidModel", "MlxcError",
+    "UnknownFunctional", "Unsupported",
+]
+
+seam.install()
+dispersion.install()
+for _name in zoo.names():
+    seam.register_name(_name, partial(zoo.load, _name))

@@ -1,0 +1,102 @@
+"""Kohn–Sham objects with a functional of mlxc: PySCF's own, checked before anything is computed.
+
+They are stock PySCF objects on purpose: every wrapper (density fitting, Newton, solvents, X2C, GPUs) then meets the
+class it knows, and nothing of the functional can be lost on the way.
+"""
+
+import warnings
+
+from pyscf import dft, gto
+from pyscf.dft import libxc
+
+from mlxc.errors import DomainWarning, InvalidInput, Unsupported
+from mlxc.host import dispersion, seam
+from mlxc.structure import elements
+from mlxc.zoo import outside_domain
+
+#: The functional that is meant where none is named.
+DEFAULT = "mlxc_rs"
+
+
+def RKS(mol, xc: str = DEFAULT):
+    """Restricted Kohn–Sham; restricted open-shell where ``mol.spin`` is not 0, as `pyscf.dft.RKS`."""
+    return _create("RKS", mol, xc)
+
+
+def UKS(mol, xc: str = DEFAULT):
+    """Unrestricted Kohn–Sham."""
+    return _create("UKS", mol, xc)
+
+
+def ROKS(mol, xc: str = DEFAULT):
+    """Restricted open-shell Kohn–Sham."""
+    return _create("ROKS", mol, xc)
+
+
+def GKS(mol, xc: str = DEFAULT):
+    """Generalised (two-component, collinear) Kohn–Sham."""
+    return _create("GKS", mol, xc)
+
+
+def _create(kind: str, mol, xc: str):
+    entry = seam.find(xc)
+    if isinstance(mol, gto.Mole):
+        mf = getattr(dft, kind)(mol, xc=entry.name)
+    elif hasattr(mol, "lattice_vectors"):
+        from pyscf.pbc import dft as pbc_dft
+
+        mf = getattr(pbc_dft, kind)(mol, xc=entry.name)
+    else:
+        raise InvalidInput(f"mol is a {type(mol).__name__}, expected a molecule: make one with pyscf.gto.M(...)")
+    warn_outside_domain(entry, mol, stacklevel=4)
+    if xc.lower().strip().endswith("-d4"):
+        _ask_dispersion(mf, entry.name)
+    return mf
+
+
+def attach(mf, name: str, disp: bool = False):
+    """Gives a Kohn–Sham object a functional of mlxc.
+
+    Args:
+        mf: any Kohn–Sham object of PySCF, before its calculation or after (it then has to run again).
+        name: a functional of mlxc.
+        disp: adds D4 with the parameters of the functional's card; False leaves ``mf.disp`` as it is.
+
+    Returns:
+        ``mf`` itself.
+
+    Raises:
+        UnknownFunctional: no such functional.
+        InvalidInput: ``mf`` is no Kohn–Sham object, evaluates its functional with another library, or has ``omega``
+            set.
+        Unsupported: dispersion that cannot be computed.
+    """
+    entry = seam.find(name)
+    if not isinstance(mf, dft.KohnShamDFT):
+        raise InvalidInput(f"mf is a {type(mf).__name__}, expected a Kohn–Sham object: convert it with mf.to_ks()")
+    library = getattr(mf._numint, "libxc", None)
+    if library is not libxc:
+        raise InvalidInput(f"mf evaluates functionals with {getattr(library, '__name__', library)}, expected "
+                           "pyscf.dft.libxc: use a fresh mf")
+    entry.require_omega(mf.omega)
+    if disp:
+        if hasattr(mf.mol, "lattice_vectors"):
+            raise Unsupported("D4 of periodic systems: PySCF leaves it out of their gradients; use disp=False")
+        _ask_dispersion(mf, entry.name)
+    warn_outside_domain(entry, mf.mol, stacklevel=3)
+    mf.xc = entry.name
+    mf.converged = False
+    mf.scf_summary = {}  # PySCF would take the dispersion energy from it
+    return mf
+
+
+def _ask_dispersion(mf, name: str):
+    dispersion.require(name)
+    mf.disp = "d4"
+
+
+def warn_outside_domain(entry: seam.Registered, mol, stacklevel: int = 2):
+    """Warns of elements, charges and spins that the functional was not trained on; ghost atoms do not count."""
+    if entry.card is not None:
+        for sentence in outside_domain(entry.card, elements(mol), mol.charge, mol.spin):
+            warnings.warn(sentence, DomainWarning, stacklevel=stacklevel)

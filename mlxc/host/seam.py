@@ -1,0 +1,369 @@
+"""The seam: functionals registered by name in PySCF's libxc module, after which stock PySCF objects use them.
+
+Every PySCF method asks the module `pyscf.dft.libxc` two kinds of question about the string in ``mf.xc``: what the
+functional is (its type, its share of exact exchange), and its energy and derivatives on the grid. The first are
+answered by an object in libxc's own tables of custom functionals, the second by one wrapped function, `_eval_xc`.
+Names that libxc's parser does not know pass through `_get_system_xc`, where misspelled names and mixtures with
+other functionals are refused. These are private functions of PySCF, verified when this module is imported.
+"""
+
+import difflib
+import functools
+import inspect
+import math
+import re
+from collections.abc import Callable
+from itertools import combinations_with_replacement
+
+import numpy as np
+from pyscf import __version__ as pyscf_version
+from pyscf.dft import libxc
+from torch import Tensor
+
+from mlxc.errors import IncompatibleHost, InvalidDensity, InvalidInput, UnknownFunctional, Unsupported
+from mlxc.host.arrays import from_torch, host_threads, to_torch
+from mlxc.suggest import did_you_mean
+from mlxc.xc.density import variables_from_rows
+from mlxc.xc.derivatives import xc_rows
+from mlxc.zoo import Card
+
+#: PySCF versions that the host tests ran on.
+TESTED_VERSIONS = "2.14"
+
+#: Highest derivative of the energy that autograd is asked for; PySCF needs the third for excited-state gradients.
+MAX_DERIVATIVE = 3
+
+#: PySCF's density rows and scalar variables (closed shell, spin-resolved) of each type of functional.
+ROWS = {"LDA": 1, "GGA": 4, "MGGA": 5}
+VARIABLES = {"LDA": (1, 2), "GGA": (2, 5), "MGGA": (3, 7)}
+
+
+class Registered:
+    """What libxc's tables hold for one name: the answers PySCF asks for, from a functional loaded on first use.
+
+    libxc's own entries are mixtures of its functionals; this one is a mixture of none of them, whose exact exchange
+    is given by ``hyb``.
+    """
+
+    nfunc, fn_ids, facs, xc_objs, xc_arr = 0, (), (), (), None
+    needs_laplacian = False
+
+    def __init__(self, name: str, load: Callable):
+        self.name = name
+        self._load = load
+
+    @functools.cached_property
+    def functional(self):
+        functional = self._load()
+        if functional.omega == 0 and functional.sr_fraction != functional.lr_fraction:
+            raise InvalidInput(f"{self.name}: omega is 0, so that the short- and long-range fractions of exchange "
+                               f"({functional.sr_fraction}, {functional.lr_fraction}) must be equal")
+        if functional.xc_type not in ROWS:
+            raise InvalidInput(f"{self.name}: xc_type is {functional.xc_type!r}, expected one of {', '.join(ROWS)}")
+        return functional
+
+    @property
+    def xc_type(self) -> str:
+        return self.functional.xc_type
+
+    @property
+    def hyb(self) -> tuple[float, float, float]:
+        """Exact exchange as libxc's parser writes it: short-range fraction, long-range fraction, ω in bohr⁻¹."""
+        f = self.functional
+        return float(f.sr_fraction), float(f.lr_fraction), float(f.omega)
+
+    @property
+    def hybrid_coeff(self) -> float:
+        return self.hyb[0]
+
+    @property
+    def rsh_coeff(self) -> tuple[float, float, float]:
+        """PySCF's (ω, α, β): α the long-range fraction, α + β the short-range one."""
+        short, long, omega = self.hyb
+        return omega, long, short - long
+
+    @property
+    def nlc_coeff(self) -> tuple:
+        """VV10 as part of the name: ((b, C), factor) in a tuple; none unless the functional has ``nlc_coeff``."""
+        return tuple(getattr(self.functional, "nlc_coeff", ()))
+
+    @property
+    def is_nlc(self) -> bool:
+        return bool(self.nlc_coeff)
+
+    @property
+    def max_deriv_order(self) -> int:
+        return min(MAX_DERIVATIVE, getattr(self.functional, "max_deriv_order", MAX_DERIVATIVE))
+
+    @property
+    def card(self) -> Card | None:
+        """The model card, None for a functional without one."""
+        return getattr(self.functional, "card", None)
+
+    def require_derivative(self, deriv: int):
+        """Raises Unsupported where the derivative of this order does not exist."""
+        if deriv > self.max_deriv_order:
+            raise Unsupported(f"{self.name} has derivatives of the XC energy up to order {self.max_deriv_order}; order "
+                              f"{deriv} was asked for: choose a property that needs a lower one")
+
+    def require_omega(self, omega: float | None):
+        """Raises InvalidInput for an ω set by hand: the network was trained with one range separation."""
+        own = self.functional.omega
+        if omega is not None and not math.isclose(omega, own, abs_tol=1e-12):
+            raise InvalidInput(f"omega is set to {omega}, but {self.name} is defined with omega = {own} bohr⁻¹: "
+                               "remove the assignment (mf._numint.omega = None)")
+
+    def rows(self, rho, spin: int, deriv: int, omega: float | None = None):
+        """The energy per electron and its derivatives, in the order of libxc's output.
+
+        Args:
+            rho: PySCF's density rows, spin 0: (5, n); spin 1: (2, 5, n) or two of (5, n); 4 rows for a GGA, none
+                for an LDA. Atomic units.
+            spin: 0 closed shell, 1 spin-resolved.
+            deriv: highest order, 0 to 3.
+            omega: PySCF's setting of the range separation, None where it was left alone.
+
+        Returns:
+            New float64 array, (comb(k + deriv, deriv), n), with k variables.
+        """
+        self.require_omega(omega)
+        self.require_derivative(deriv)
+        with host_threads():
+            rows = xc_rows(self.functional, self._variables(rho, spin), deriv)
+        return from_torch(rows[_libxc_order(self.xc_type, spin, deriv)], rho)
+
+    def _variables(self, rho, spin: int) -> tuple[Tensor, ...]:
+        rho = _tensor(rho)
+        if self.xc_type != "MGGA":
+            rho = _pad_rows(rho, ROWS[self.xc_type], spin)
+        if rho.ndim != 2 + (spin > 0):
+            raise InvalidDensity(f"rho has shape {tuple(rho.shape)}, expected {'(2, 5, n)' if spin else '(5, n)'} "
+                                 f"with spin = {spin}: pass the density, its gradient and tau of "
+                                 f"{'both spins' if spin else 'both spins together'}")
+        return variables_from_rows(rho)
+
+
+@functools.lru_cache
+def _libxc_order(xc_type: str, spin: int, deriv: int) -> list[int] | slice:
+    """Which row of the meta-GGA expansion, in the order of combinations_with_replacement, is each row of libxc's.
+
+    Rows with derivatives in variables that an LDA or GGA lacks are left out. PySCF's `eval_xc1` permutes libxc's
+    rows into the order of combinations_with_replacement; here that permutation is undone.
+    """
+    own, k = VARIABLES[xc_type][spin], VARIABLES["MGGA"][spin]
+    indices = [i for order in range(deriv + 1) for i in combinations_with_replacement(range(k), order)]
+    kept = [row for row, index in enumerate(indices) if max(index, default=0) < own]
+    permutation = libxc._libxc_to_xcfun_indices(xc_type, spin, deriv)
+    if not isinstance(permutation, slice):
+        kept = [kept[i] for i in np.argsort(permutation)]
+    return slice(None) if kept == list(range(len(indices))) else kept
+
+
+def _tensor(rho) -> Tensor:
+    try:
+        return to_torch(rho)
+    except (RuntimeError, ValueError, TypeError) as e:
+        raise InvalidDensity(f"rho is no array of real numbers: {e}") from None
+
+
+def _pad_rows(rho: Tensor, nrows: int, spin: int) -> Tensor:
+    """LDA and GGA density rows with zeros for the gradient and τ that they lack."""
+    lead = (2,) if spin else ()
+    expected = {1: [(*lead, rho.shape[-1]), (*lead, 1, rho.shape[-1])], 4: [(*lead, 4, rho.shape[-1])]}[nrows]
+    if tuple(rho.shape) not in expected:
+        raise InvalidDensity(f"rho has shape {tuple(rho.shape)}, expected {expected[-1]} with spin = {spin}")
+    padded = rho.new_zeros(*lead, 5, rho.shape[-1])
+    padded[..., :nrows, :] = rho.reshape(*lead, nrows, -1)
+    return padded
+
+
+# ---------------------------------------------------------------------------------------------- names
+
+_registered: dict[str, Registered] = {}
+
+
+def register(functional) -> str:
+    """Makes a functional usable by its name in every PySCF object; a second call with the same name replaces it.
+
+    Args:
+        functional: has name, xc_type, omega, sr_fraction, lr_fraction and ``edens(density)``.
+
+    Returns:
+        The name, for ``mf.xc``.
+
+    Raises:
+        InvalidInput: the name is not lower case letters, digits and underscores, or is one of libxc's.
+    """
+    return register_name(functional.name, lambda: functional)
+
+
+def register_name(name: str, load: Callable) -> str:
+    """As `register`, with the functional loaded by ``load()`` when it is first asked about."""
+    if not re.fullmatch(r"[a-z0-9_]+", name):
+        raise InvalidInput(f"{name!r} is no name for a functional: PySCF needs lower-case letters, digits and "
+                           "underscores")
+    if name not in _registered and _libxc_knows(name):
+        raise InvalidInput(f"{name!r} is a name of libxc's: registering it would change what PySCF computes for it; "
+                           "choose another name")
+    _registered[name] = libxc._CUSTOM_FUNC_R[name] = libxc._CUSTOM_FUNC_U[name] = Registered(name, load)
+    return name
+
+
+def names() -> list[str]:
+    """The names registered so far."""
+    return sorted(_registered)
+
+
+def find(xc: str) -> Registered:
+    """The functional of a name, in upper or lower case, with or without ``-d4``.
+
+    Raises:
+        UnknownFunctional: no functional has this name; the closest one is suggested.
+        Unsupported: the string combines a functional of mlxc with something else.
+    """
+    found = search(xc)
+    if found is None:
+        raise _unknown(xc)
+    return found
+
+
+def search(xc) -> Registered | None:
+    """The functional of mlxc that an xc setting names, None for one that is libxc's business; raises as `find`."""
+    if isinstance(xc, tuple | list):
+        xc = ",".join(map(str, xc))
+    if not isinstance(xc, str):
+        return None
+    name = xc.strip().lower()
+    if name in _registered:
+        return _registered[name]
+    ours = [t for t in re.findall(r"[a-z_][a-z0-9_]*", name) if t in _registered or t.startswith("mlxc")]
+    if not ours:
+        return None
+    for term in ours:
+        if term not in _registered:
+            raise _unknown(term)
+    term = ours[0]
+    if name == f"{term}-d4":
+        return _registered[term]
+    if name.startswith(f"{term}-d"):
+        raise Unsupported(f"xc = {xc!r}: the dispersion of {term} is D4 with the parameters of its model card; write "
+                          f"xc = {term!r} with mf.disp = 'd4', or without dispersion")
+    raise Unsupported(f"xc = {xc!r} combines {term} with something else; {term} is a whole exchange-correlation "
+                      f"functional and has no parts to mix: write xc = {term!r}")
+
+
+def _unknown(name: str) -> UnknownFunctional:
+    return UnknownFunctional(f"mlxc has no functional {name!r}{did_you_mean(name, names())} "
+                             f"Functionals: {', '.join(names()) or 'none'}")
+
+
+def _libxc_knows(name: str) -> bool:
+    try:
+        libxc.parse_xc(name)
+    except (KeyError, ValueError, NotImplementedError):
+        return False
+    return True
+
+
+# ------------------------------------------------------------------------------- PySCF's side of the seam
+
+#: Functions of pyscf.dft.libxc that the seam wraps or relies on, with the parameters they must have.
+_SIGNATURES = {
+    "_eval_xc": ("xc_code", "rho", "spin", "deriv", "omega"),
+    "eval_xc1": ("xc_code", "rho", "spin", "deriv", "omega"),
+    "_get_xc": ("xc_code", "spin", "omega"),
+    "_get_system_xc": ("xc_code", "spin", "omega"),
+    "define_xc_": ("ni", "description", "xctype", "hyb", "rsh"),
+    "test_deriv_order": ("xc_code", "deriv", "raise_error"),
+    "xc_reference": ("xc_code",),
+    "_libxc_to_xcfun_indices": ("xctype", "spin", "deriv"),
+}
+
+
+def verify_host(module=libxc):
+    """Checks that PySCF's libxc module has the hooks that the seam uses.
+
+    Raises:
+        IncompatibleHost: it has not; the message names the versions that do.
+    """
+    for table in ("_CUSTOM_FUNC_R", "_CUSTOM_FUNC_U"):
+        if not isinstance(getattr(module, table, None), dict):
+            raise _incompatible(f"pyscf.dft.libxc.{table} is missing")
+    for name, expected in _SIGNATURES.items():
+        function = getattr(module, name, None)
+        if not callable(function):
+            raise _incompatible(f"pyscf.dft.libxc.{name} is missing")
+        found = tuple(inspect.signature(function).parameters)
+        if found != expected:
+            raise _incompatible(f"pyscf.dft.libxc.{name} takes ({', '.join(found)}), expected ({', '.join(expected)})")
+    order = module._libxc_to_xcfun_indices("MGGA", 1, MAX_DERIVATIVE)
+    if sorted(order) != list(range(math.comb(VARIABLES["MGGA"][1] + MAX_DERIVATIVE, MAX_DERIVATIVE))):
+        raise _incompatible("libxc's order of derivatives changed")
+
+
+def _incompatible(what: str) -> IncompatibleHost:
+    return IncompatibleHost(f"PySCF {pyscf_version} cannot take mlxc's functionals: {what}. mlxc works with PySCF "
+                            f"{TESTED_VERSIONS}: pip install 'pyscf=={TESTED_VERSIONS}.*'")
+
+
+def install():
+    """Wraps libxc's functions, once; what they do for libxc's own functionals stays as it was."""
+    verify_host()
+    for hook in (_eval_xc, _get_system_xc, define_xc_, test_deriv_order, xc_reference):
+        wrap(libxc, hook.__name__, hook)
+
+
+def wrap(owner, name: str, hook: Callable):
+    """Replaces ``owner.name`` by ``hook(original, ...)``; again replaces the wrapper, not what it wraps."""
+    original = getattr(owner, name)
+    original = getattr(original, "wrapped_by_mlxc", original)
+
+    @functools.wraps(original)
+    def wrapper(*args, **kwargs):
+        return hook(original, *args, **kwargs)
+
+    wrapper.wrapped_by_mlxc = original  # type: ignore[attr-defined]
+    setattr(owner, name, wrapper)
+
+
+def _eval_xc(original, xc_code, rho, spin=0, deriv=1, omega=None):
+    xc = libxc._get_xc(xc_code, spin, omega)
+    if isinstance(xc, Registered):
+        return xc.rows(rho, spin, deriv, omega)
+    return original(xc_code, rho, spin, deriv, omega)
+
+
+def _get_system_xc(original, xc_code, spin, omega=None):
+    """Called for names that no table of custom functionals holds: other spellings of ours, or libxc's."""
+    found = search(xc_code)
+    if found is not None:
+        return found
+    try:
+        return original(xc_code, spin, omega)
+    except KeyError:
+        if isinstance(xc_code, str) and difflib.get_close_matches(xc_code.lower(), _registered, n=1, cutoff=0.75):
+            raise _unknown(xc_code) from None
+        raise
+
+
+def define_xc_(original, ni, description, *args, **kwargs):
+    """PySCF's way to define a functional from a string forgets its exact exchange."""
+    if search(description):
+        raise Unsupported(f"define_xc_ would lose the exact exchange of {description}: set mf.xc = {description!r}")
+    return original(ni, description, *args, **kwargs)
+
+
+def test_deriv_order(original, xc_code, deriv, raise_error=False):
+    xc = libxc._get_xc(xc_code)
+    if not isinstance(xc, Registered):
+        return original(xc_code, deriv, raise_error)
+    if raise_error:
+        xc.require_derivative(deriv)
+    return deriv <= xc.max_deriv_order
+
+
+def xc_reference(original, xc_code):
+    xc = libxc._get_xc(xc_code)
+    if not isinstance(xc, Registered):
+        return original(xc_code)
+    return [f"{xc.name} {xc.card['version']}: {xc.card['description']}" if xc.card else f"{xc.name}: registered with mlxc"]

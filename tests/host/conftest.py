@@ -1,0 +1,52 @@
+"""Registers the functionals under test and makes the molecules."""
+
+import pytest
+from pyscf import gto
+
+import mlxc
+from mlxc.host import seam
+from mlxc.xc.reference import reference
+from tests.host.support import OWN, WATER, network
+
+
+@pytest.fixture(scope="session", autouse=True)
+def registered():
+    """Registers the references under their own names and a network with random weights, `toy_rs`."""
+    for name, (source, _) in OWN.items():
+        functional = reference(source)
+        functional.name = name
+        seam.register(functional)
+    seam.register(network("toy_rs"))
+
+
+@pytest.fixture(scope="session")
+def xc(registered) -> str:
+    """The learned functional under test: the shipped one, the random one until there is one."""
+    return "mlxc_rs" if "mlxc_rs" in mlxc.models() else "toy_rs"
+
+
+@pytest.fixture
+def calls(xc):
+    """Number of points of every evaluation of the learned functional's networks, in order."""
+    seen: list[int] = []
+    handles = [n.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+               for n in seam.find(xc).functional.networks.values()]
+    yield seen
+    for handle in handles:
+        handle.remove()
+
+
+@pytest.fixture(scope="session")
+def water() -> gto.Mole:
+    return gto.M(atom=WATER, basis="sto-3g", verbose=0)
+
+
+@pytest.fixture(scope="session")
+def hydrogen() -> gto.Mole:
+    return gto.M(atom="H 0 0 0; H 0.1 0.2 0.74", basis="6-31g", verbose=0)
+
+
+@pytest.fixture(scope="session")
+def hydroxyl() -> gto.Mole:
+    """OH, a doublet."""
+    return gto.M(atom="O 0 0 0; H 0.1 0.3 0.92", basis="sto-3g", spin=1, verbose=0)
