@@ -1,8 +1,7 @@
 """Reference functionals, one file each: what the machinery is proven with, and what the learned ones are built from."""
 
-from difflib import get_close_matches
-
 from mlxc.errors import UnknownFunctional
+from mlxc.suggest import did_you_mean
 from mlxc.xc.reference.lda import LDA
 from mlxc.xc.reference.pbe import PBE
 from mlxc.xc.reference.r2scan import R2SCAN
@@ -18,7 +17,6 @@ def reference(name: str) -> LDA | PBE | R2SCAN | WB97:
         UnknownFunctional: no such functional; the message gives the closest name.
     """
     if name not in _BY_NAME:
-        near = get_close_matches(str(name).lower(), _BY_NAME, n=1, cutoff=0.0)[0]
-        raise UnknownFunctional(f"no reference functional is named {name!r}; there are {', '.join(_BY_NAME)}: "
-                                f"did you mean {near!r}?")
+        raise UnknownFunctional(f"no reference functional is named {name!r}; there are {', '.join(_BY_NAME)}"
+                                + did_you_mean(str(name), _BY_NAME))
     return _BY_NAME[name]()

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from mlxc.xc.safe import branch
 
-SERIES_FROM = 0.75
-SERIES_TERMS = 22
+SERIES_FROM = 1.0
+SERIES_TERMS = 16
 _COEFFICIENTS = [2 * (-1) ** (m + 1) / ((2 * m + 1) * factorial(m + 2)) for m in range(1, SERIES_TERMS + 1)]
 
 #: erf(1/x) = 1 and exp(−1/x²) = 0, with their derivatives, in float64 below this x.
@@ -41,7 +41,7 @@ def attenuation(omega_over_kf: Tensor) -> Tensor:
     Returns:
         A in (0, 1], shape (n,); relative error of A, A′, A″ and A‴ below 1e-13 for 0 <= x <= 1e12.
     """
-    return branch(omega_over_kf < SERIES_FROM, omega_over_kf, _closed_form, _series, x_in=0.5, x_out=1.0)
+    return branch(omega_over_kf < SERIES_FROM, omega_over_kf, _closed_form, _series, x_in=0.5, x_out=2.0)
 
 
 def _closed_form(x: Tensor) -> Tensor:

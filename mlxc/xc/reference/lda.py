@@ -72,7 +72,7 @@ class LDA:
 
     def edens(self, density: Density) -> Tensor:
         """XC energy per volume, shape (n,), Ha bohr⁻³."""
-        return density.spin_sum(lambda n, _sigma, _tau: lda_exchange(n)) + density.n * pw92_per_electron(density)
+        return density.spin_sum(lambda n, _sigma, _tau: lda_exchange(n)) + pw92_correlation(density)
 
 
 def fermi_wavevector(n_spin: Tensor) -> Tensor:
@@ -121,6 +121,11 @@ def pw92_per_electron(density: Density, parameters: PW92 = PW_MOD) -> Tensor:
     return _of_density(density, parameters, _g)
 
 
+def pw92_correlation(density: Density, parameters: PW92 = PW_MOD) -> Tensor:
+    """e_c = n·ε_c of a density of either kind, shape (n,), Ha bohr⁻³; exactly 0 where n = 0."""
+    return density.n * pw92_per_electron(density, parameters)
+
+
 def pw92_rs_derivative(density: Density) -> Tensor:
     """∂ε_c/∂r_s at constant ζ, shape (n,), Ha bohr⁻¹ (r2SCAN is built from it)."""
     return _of_density(density, PW_MOD, _g_prime)
@@ -148,7 +153,7 @@ def stoll_partition(density: Density, parameters: PW92 = PW_MOD) -> tuple[Tensor
     """
     aa = pw92_polarized(density.rho[0], parameters)
     bb = aa if density.closed_shell else pw92_polarized(density.rho[1], parameters)
-    return aa, bb, density.n * pw92_per_electron(density, parameters) - aa - bb
+    return aa, bb, pw92_correlation(density, parameters) - aa - bb
 
 
 def _root_rs(n: Tensor) -> Tensor:
