@@ -149,7 +149,7 @@ def stoll_partition(density: Density, parameters: PW92 = PW_MOD) -> tuple[Tensor
     Returns:
         (e_c^{aa}, e_c^{bb}, e_c^{ab}), each of shape (n,), Ha bohr⁻³; for a closed shell the first two are one tensor.
 
-    Source: Stoll, Pavlidou, Preuss, Theor. Chim. Acta 49, 143 (1978), doi:10.1007/BF02399063.
+    Source: Stoll, Pavlidou, Preuss, Theor. Chim. Acta 49, 143 (1978), doi:10.1007/PL00020511.
     """
     aa = pw92_polarized(density.rho[0], parameters)
     bb = aa if density.closed_shell else pw92_polarized(density.rho[1], parameters)
