@@ -43,7 +43,7 @@ def read_xyz(path: Path) -> list[Atom]:
     if not lines or not any(line.strip() for line in lines):
         raise InvalidInput(f"{path} is empty, expected an xyz file: number of atoms, a comment line, one line per atom")
     if not re.fullmatch(r"\s*\+?\d{1,12}\s*", lines[0]):
-        raise InvalidInput(f"{path}, line 1: {_shown(lines[0])} is not the number of atoms that an xyz file begins with")
+        raise InvalidInput(f"{path}, line 1: {_shown(lines[0])} is not the number of atoms, as an xyz begins")
     count = int(lines[0])
     if not 1 <= count <= MAX_ATOMS:
         raise InvalidInput(f"{path} announces {count} atoms, accepted are 1 to {MAX_ATOMS}")

@@ -5,6 +5,6 @@ from difflib import get_close_matches
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean NAME?` for the closest known name, or nothing where none is close."""
+    """`; did you mean NAME?` for the closest known name, a full stop where none is close."""
     closest = get_close_matches(word.lower(), [name.lower() for name in known], n=1, cutoff=0.5)
-    return f"; did you mean {closest[0]}?" if closest else ""
+    return f"; did you mean {closest[0]}?" if closest else "."

@@ -10,9 +10,10 @@ from mlxc.errors import UnknownFunctional
 from mlxc.suggest import did_you_mean
 from mlxc.zoo.card import Card, read_card
 from mlxc.zoo.domain import outside_domain
+from mlxc.zoo.model import Model
 from mlxc.zoo.store import load_model, save_model
 
-__all__ = ["MODELS", "Card", "card", "load", "names", "outside_domain", "save"]
+__all__ = ["MODELS", "Card", "Model", "card", "load", "names", "outside_domain", "save"]
 
 #: Folder of the models that come with the package.
 MODELS = Path(__file__).parent / "models"
@@ -23,7 +24,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in MODELS.glob("*.toml"))
 
 
-def load(name: str) -> nn.Module:
+def load(name: str) -> Model:
     """The functional of a shipped model, or of a card given by its path, with its `.card`.
 
     A shipped model is read once; every call returns the same object.
@@ -65,10 +66,10 @@ def card_path(name: str) -> Path:
         return Path(name)
     if name.lower() not in names():
         raise UnknownFunctional(f"unknown functional {name!r}{did_you_mean(name, names())} "
-                                f"Models: {', '.join(names()) or 'none'}; for your own, give the path of its .toml card")
+                                f"Models: {', '.join(names()) or 'none'}; your own: give the path of its card")
     return MODELS / f"{name.lower()}.toml"
 
 
 @cache
-def _load_shipped(name: str) -> nn.Module:
+def _load_shipped(name: str) -> Model:
     return load_model(card_path(name))

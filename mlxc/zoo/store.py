@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mlxc.errors import InvalidModel
 from mlxc.zoo.card import FORMAT, Card, checked_card, physics_hash, read_card
+from mlxc.zoo.model import Model
 
 
 def _range_separated(card: Card) -> nn.Module:
@@ -36,7 +37,7 @@ def weights_path(card_path: Path) -> Path:
     return card_path.with_suffix(".safetensors")
 
 
-def load_model(card_path: Path) -> nn.Module:
+def load_model(card_path: Path) -> Model:
     """The functional of a card, in float64, with `.name` and `.card` set.
 
     Raises:
@@ -151,9 +152,10 @@ def _storable(name: str, tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().double().contiguous()
 
 
-def _finish(functional: nn.Module, card: Card) -> nn.Module:
-    functional.name, functional.card = card["name"], card  # type: ignore[assignment]
-    return functional.eval().requires_grad_(False)
+def _finish(functional: nn.Module, card: Card) -> Model:
+    model = cast(Model, functional.eval().requires_grad_(False))
+    model.name, model.card = card["name"], card
+    return model
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

@@ -1,0 +1,52 @@
+"""The constraints of a model, measured; what `mlxc check` prints."""
+
+from typing import Any
+
+from pyscf import gto
+
+import mlxc
+from mlxc.errors import MlxcError
+from mlxc.host import seam
+from mlxc.xc import constraints
+from mlxc.zoo import Model
+
+Row = dict[str, Any]
+
+#: Equilibrium distance of H₂⁺, Å, doi:10.1103/PhysRev.90.1101.
+H2_PLUS_DISTANCE = 1.058
+
+
+def check_model(functional: Model) -> list[Row]:
+    """The measured rows, and one that fails for every claim that nothing measures.
+
+    Returns:
+        Rows of `id`, `claimed`, `violation`, `tolerance`, `ok`.
+    """
+    claims = functional.card["claims"]
+    keys = ("id", "claimed", "violation", "tolerance", "ok")
+    rows = [{key: getattr(row, key) for key in keys} for row in constraints.measure(functional)]
+    measured = {row["id"] for row in rows}
+    return rows + [dict(zip(keys, (claim, True, None, None, False), strict=True))
+                   for claim in claims if claim not in measured]
+
+
+def rows_as_text(rows: list[Row]) -> str:
+    """A table: what is claimed, how large the violation is and may be."""
+    lines = [f"{'constraint':32s} {'claimed':8s} {'violation':>12s} {'tolerance':>12s}"]
+    for row in rows:
+        violation, tolerance = (f"{row[key]:12.1e}" if row[key] is not None else "not measured"
+                                for key in ("violation", "tolerance"))
+        verdict = "holds" if row["ok"] else ("VIOLATED" if row["claimed"] else "does not hold, not claimed")
+        lines.append(f"{row['id']:32s} {'yes' if row['claimed'] else 'no':8s} {violation} {tolerance}  {verdict}")
+    return "\n".join(lines)
+
+
+def dispersion_line(functional: Model) -> str:
+    """D4's energy for one electron, where every exact functional has none: outside the claims, which are E_xc's."""
+    distance = H2_PLUS_DISTANCE
+    mol = gto.M(atom=f"H 0 0 0; H 0 0 {distance}", charge=1, spin=1, basis="sto-3g", verbose=0)
+    try:
+        energy = mlxc.dispersion_energy(mol, seam.register(functional))
+    except MlxcError as error:
+        return f"D4 dispersion, outside these claims: {error}"
+    return f"D4 dispersion, outside these claims: {energy:.1e} Ha for H2+ at {distance} Å"
