@@ -11,6 +11,7 @@ from pathlib import Path
 from pyscf.data.elements import charge as nuclear_charge
 from pyscf.data.nist import HARTREE2EV
 
+from mlxc.bench import sets
 from mlxc.errors import InvalidInput
 
 KCAL = 627.5094740631  # kcal/mol in a hartree (CODATA 2018)
@@ -46,12 +47,15 @@ class Species:
 
 @dataclass(frozen=True)
 class Target:
-    """Σ coefficient · E(species) = reference, in Ha; ``group`` names the weight in the config."""
+    """Σ coefficient · E(species) = reference, in Ha; ``group`` names the tolerance in the config.
+
+    A reference of None stands for the Hartree–Fock energy of the (single) species, as one-electron systems want.
+    """
 
     id: str
     group: str
     terms: tuple  # of (species key, coefficient)
-    reference: float
+    reference: float | None
 
 
 def atom(symbol: str, n_alpha: float, n_beta: float, basis: str = DIFFUSE_BASIS) -> Species:
@@ -127,7 +131,21 @@ def one_electron(distances=(0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0)) -> tuple[dict[s
     nuclei["HeH2+_1"] = (("He", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 1.0)))
     nuclei["H3_2+_1"] = (("H", (0.0, 0.0, -1.0)), ("H", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 1.0)))
     species = {key: Species(key, atoms, 1.0, 0.0, DIFFUSE_BASIS) for key, atoms in nuclei.items()}
-    return species, [Target(key, "one_electron", ((key, 1),), 0.0) for key in species]
+    return species, [Target(key, "one_electron", ((key, 1),), None) for key in species]
+
+
+def reactions(path: Path, ids: list[str] | None = None) -> tuple[dict[str, Species], list[Target]]:
+    """Reactions of a benchmark file, each in the basis the benchmark's protocol gives it.
+
+    For validation and for tests at fixed densities: no target of a benchmark file enters a fit.
+    """
+    found, jobs = sets.load_set(path, ids)
+    species = {}
+    for key, job in jobs.items():
+        n = sum(nuclear_charge(a[0]) for a in job.atoms) - job.charge
+        species[key] = Species(key, job.atoms, (n + job.spin) / 2, (n - job.spin) / 2, job.basis)
+    targets = [Target(r.id, r.subset, r.stoichiometry, r.reference / KCAL) for r in found]
+    return species, targets
 
 
 def training_set(folder: Path) -> tuple[dict[str, Species], list[Target]]:

@@ -30,7 +30,7 @@ class Settings:
     Attributes:
         xc: functional of the densities; one that binds anions. One-electron systems use Hartree–Fock.
         scf_grid, grid: PySCF grid levels of the SCF and of the stored features.
-        density_fit_above: number of orbitals above which J and K are density-fitted.
+        density_fit_above, auxbasis: number of orbitals above which J and K are density-fitted, and in which basis.
         conv_tol: SCF convergence, Ha.
         cutoff: points with weight · density below it are dropped, electrons.
     """
@@ -39,6 +39,7 @@ class Settings:
     scf_grid: int = 1
     grid: int = 2
     density_fit_above: int = 80
+    auxbasis: str = "def2-universal-jkfit"
     conv_tol: float = 1e-8
     cutoff: float = 1e-9
 
@@ -118,7 +119,7 @@ def _mean_field(mol: gto.Mole, species: Species, settings: Settings):
     mf = dft.RKS(mol) if closed else dft.UKS(mol)
     mf.xc = "hf" if species.electrons <= 1 else settings.xc
     if mol.nao > settings.density_fit_above:
-        mf = mf.density_fit()
+        mf = mf.density_fit(auxbasis=settings.auxbasis)
     mf.grids.level, mf.conv_tol, mf.max_cycle = settings.scf_grid, settings.conv_tol, 100
     if not closed:
         mf.get_occ = lambda mo_energy=None, mo_coeff=None: _occupations(mf, mo_energy, species)

@@ -59,11 +59,8 @@ def _compute(job: Job, todo: list[str], first: str, out: Path, protocol: Protoco
     with_df = None
     for name in todo:
         start = time.process_time()
-        mf = _mean_field(mol, name)
-        if protocol.density_fit:
-            mf = mf.density_fit()
-            with_df = with_df or mf.with_df
-            mf.with_df = with_df
+        mf = _mean_field(mol, name).density_fit(auxbasis=protocol.auxbasis)
+        mf.with_df = with_df = with_df or mf.with_df
         if name != "hf":
             mf.grids = grids
             mf.nlc = 0

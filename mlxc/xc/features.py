@@ -49,15 +49,15 @@ def channel(rho: Tensor, sigma: Tensor, tau: Tensor) -> tuple[Tensor, Variables]
         rho, sigma, tau: ρ_σ, |∇ρ_σ|², τ_σ of the channel, shape (n,).
 
     Returns:
-        (occupied, variables): the mask of points where the channel is not empty. Elsewhere the variables are
-        those of a uniform gas, without a gradient: multiply by the mask.
+        (occupied, variables): 1 where the channel is not empty, else 0. Where it is empty the variables are those of
+        a uniform gas, without a gradient: multiply by ``occupied``.
     """
     occupied = rho > EMPTY_CHANNEL
     rho = torch.where(occupied, rho, 1.0)
     sigma = torch.where(occupied, sigma, 0.0)
     tau = torch.where(occupied, tau, TAU_UEG)
     tau_ueg = TAU_UEG * rho ** (5 / 3)
-    return occupied, _variables(2 * rho, 4 * sigma, 2 * tau, 2 * tau_ueg)
+    return occupied.to(rho.dtype), _variables(2 * rho, 4 * sigma, 2 * tau, 2 * tau_ueg)
 
 
 def total(density: Density) -> Variables:

@@ -1,0 +1,148 @@
+"""Fits a functional's parameters to targets by damped Gauss–Newton steps.
+
+There are a few hundred targets and about a thousand parameters, so the exact Jacobian of every species' energy costs
+one backward pass over the data, and a handful of regularised least-squares steps replaces thousands of gradient
+steps. Minimised is
+
+    L(θ) = Σ_t H_δ(r_t / σ_t) + λ |θ − θ_0|²,      r_t = Σ_k c_k E_k(θ) − reference (kcal/mol),
+
+H_δ the Huber loss (δ = 1), σ_t the tolerance of the target's group, θ_0 the start: the networks' last layer at zero.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from mlxc.xc.density import Density
+from mlxc.xc.functional import RangeSeparated, Term
+from training import features
+from training.data import KCAL, Species, Target
+from training.dispersion import d4_energy
+
+
+@dataclass(frozen=True)
+class Energies:
+    """What a functional's energy of one species is made of: E = constant + Σ_terms Σ_points weight · term."""
+
+    constant: float
+    terms: tuple[Term, ...]  # with the grid weights folded into ``gas``
+    hartree_fock: float
+
+
+def prepare(functional: RangeSeparated, species: Sequence[Species], folder: Path, damping: dict[str, float],
+            settings: features.Settings = features.Settings()) -> dict[str, Energies]:
+    """Loads the records of converged species and evaluates everything that no parameter changes.
+
+    Args:
+        functional: gives the form and ω.
+        species: to be loaded.
+        folder: of the records.
+        damping: D4's parameters; the dispersion energy is part of the constant.
+        settings: the records' settings.
+    """
+    prepared: dict[str, Energies] = {}
+    for s in species:
+        record = features.load(s, folder, settings)
+        if not record.converged:
+            continue
+        density = Density.from_variables(tuple(torch.from_numpy(record.variables)))
+        weights = torch.from_numpy(record.weights)
+        with torch.no_grad():
+            terms = tuple(replace(t, gas=weights * t.gas) for t in functional.terms(density))
+        lr = record.ex_lr[functional.omega]
+        constant = record.e_rest + lr + functional.sr_fraction * (record.ex_full - lr) + d4_energy(s, damping)
+        prepared[s.key] = Energies(constant, terms, record.e_rest + record.ex_full)
+    return prepared
+
+
+def energy(functional: RangeSeparated, prepared: Energies) -> torch.Tensor:
+    """Total energy of a species, Ha; differentiable in the parameters."""
+    return prepared.constant + sum(functional.term_energy(t).sum() for t in prepared.terms)
+
+
+def energies(functional: RangeSeparated, prepared: dict[str, Energies]) -> dict[str, float]:
+    """Total energies of all species, Ha."""
+    with torch.no_grad():
+        return {key: float(energy(functional, p)) for key, p in prepared.items()}
+
+
+def resolve(targets: Sequence[Target], prepared: dict[str, Energies]) -> list[Target]:
+    """Targets whose species are all prepared, with the Hartree–Fock energy where the reference is None."""
+    return [replace(t, reference=prepared[t.terms[0][0]].hartree_fock) if t.reference is None else t
+            for t in targets if all(key in prepared for key, _ in t.terms)]
+
+
+def residuals(targets: Sequence[Target], found: dict[str, float]) -> np.ndarray:
+    """Σ_k c_k E_k − reference of each target, kcal/mol."""
+    return np.array([KCAL * (sum(c * found[k] for k, c in t.terms) - t.reference) for t in targets])
+
+
+def jacobian(functional: RangeSeparated, prepared: dict[str, Energies]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Energy (Ha) and its gradient in the parameters for every species."""
+    parameters = list(functional.parameters())
+    values, gradients = {}, {}
+    for key, p in prepared.items():
+        e = energy(functional, p)
+        grads = torch.autograd.grad(e, parameters, allow_unused=True)
+        values[key] = float(e)
+        gradients[key] = np.concatenate([np.zeros(q.numel()) if g is None else g.numpy().ravel()
+                                         for g, q in zip(grads, parameters, strict=True)])
+    return values, gradients
+
+
+def gauss_newton(functional: RangeSeparated, prepared: dict[str, Energies], targets: Sequence[Target],
+                 tolerances: np.ndarray, ridge: float, steps: int, log=print):
+    """Minimises the loss of the module's docstring in place.
+
+    Args:
+        functional: starts at θ_0 = its parameters.
+        prepared: from `prepare`.
+        targets: those whose species are all prepared.
+        tolerances: σ_t in kcal/mol.
+        ridge: λ.
+        steps: largest number of accepted steps.
+        log: receives one line per step.
+    """
+    start = parameters_to_vector(functional.parameters()).detach().numpy().copy()
+    theta, damping = start.copy(), 1.0
+    loss = np.inf
+    for step in range(steps):
+        values, gradients = jacobian(functional, prepared)
+        r = residuals(targets, values) / tolerances
+        loss = _loss(r, theta - start, ridge)
+        jac = np.array([KCAL * sum(c * gradients[k] for k, c in t.terms) for t in targets]) / tolerances[:, None]
+        huber = 1 / np.maximum(1, np.abs(r))
+        improved = False
+        while damping < 1e6 and not improved:
+            trial = theta + _step(jac, huber, r, theta - start, ridge, damping)
+            _set(functional, trial)
+            new = _loss(residuals(targets, energies(functional, prepared)) / tolerances, trial - start, ridge)
+            improved = new < loss
+            damping *= 0.3 if improved else 4
+        if not improved:
+            _set(functional, theta)
+            break
+        log(f"step {step + 1:3d}  loss {loss:12.4f} -> {new:12.4f}  damping {damping:.1e}")
+        theta = trial
+        if loss - new < 1e-3 * loss:
+            break
+    return loss
+
+
+def _step(jac, huber, r, shift, ridge, damping) -> np.ndarray:
+    normal = jac.T @ (huber[:, None] * jac)
+    normal[np.diag_indices_from(normal)] += 2 * ridge + damping
+    return np.linalg.solve(normal, -jac.T @ (huber * r) - 2 * ridge * shift)
+
+
+def _loss(r: np.ndarray, shift: np.ndarray, ridge: float) -> float:
+    a = np.abs(r)
+    return float(np.sum(np.where(a < 1, a**2 / 2, a - 0.5)) + ridge * shift @ shift)
+
+
+def _set(functional: RangeSeparated, theta: np.ndarray):
+    vector_to_parameters(torch.from_numpy(theta), functional.parameters())
