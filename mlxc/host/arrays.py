@@ -20,6 +20,9 @@ def to_torch(array) -> Tensor:
     Returns:
         Tensor that shares the array's memory where that is float64 and writable, a copy otherwise; never write
         into it.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: complex numbers, none at all, or a sequence of different shapes.
     """
     if isinstance(array, Tensor):
         return array.detach().to(torch.float64)
@@ -27,6 +30,8 @@ def to_torch(array) -> Tensor:
         return torch.stack([to_torch(a) for a in array])
     if _is_cupy(array):
         return torch.from_dlpack(array.astype(np.float64, copy=False))
+    if np.iscomplexobj(array):
+        raise TypeError("the numbers are complex")
     array = np.asarray(array, dtype=np.float64)
     if not array.flags.writeable or min(array.strides, default=0) < 0:
         array = array.copy()  # torch has neither read-only memory nor negative strides

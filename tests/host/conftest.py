@@ -47,6 +47,6 @@ def hydrogen() -> gto.Mole:
 
 
 @pytest.fixture(scope="session")
-def hydroxyl() -> gto.Mole:
-    """OH, a doublet."""
-    return gto.M(atom="O 0 0 0; H 0.1 0.3 0.92", basis="sto-3g", spin=1, verbose=0)
+def cation() -> gto.Mole:
+    """H₂O⁺, a doublet whose ground state is not degenerate."""
+    return gto.M(atom=WATER, basis="sto-3g", charge=1, spin=1, verbose=0)

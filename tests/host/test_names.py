@@ -132,9 +132,9 @@ def test_a_functional_without_range_separation_has_one_fraction():
 # --------------------------------------------------------------------------- omega set by hand
 
 
-def test_omega_set_by_hand_is_refused(hydrogen, hydroxyl):
-    for mf in (dft.RKS(hydrogen, xc="toy_rs"), dft.UKS(hydroxyl, xc="toy_rs"), dft.ROKS(hydroxyl, xc="toy_rs"),
-               dft.GKS(hydroxyl, xc="toy_rs")):
+def test_omega_set_by_hand_is_refused(hydrogen, cation):
+    for mf in (dft.RKS(hydrogen, xc="toy_rs"), dft.UKS(cation, xc="toy_rs"), dft.ROKS(cation, xc="toy_rs"),
+               dft.GKS(cation, xc="toy_rs")):
         mf.omega = 0.5
         with pytest.raises(InvalidInput, match=r"omega is set to 0\.5"):
             mf.kernel()
