@@ -50,7 +50,8 @@ def _create(kind: str, mol, xc: str):
         raise InvalidInput(f"mol is a {type(mol).__name__}, expected a molecule: make one with pyscf.gto.M(...)")
     warn_outside_domain(entry, mol, stacklevel=4)
     if xc.lower().strip().endswith("-d4"):
-        _ask_dispersion(mf, entry.name)
+        dispersion.require(entry.name)
+        mf.disp = "d4"
     return mf
 
 
@@ -82,17 +83,21 @@ def attach(mf, name: str, disp: bool = False):
     if disp:
         if hasattr(mf.mol, "lattice_vectors"):
             raise Unsupported("D4 of periodic systems: PySCF leaves it out of their gradients; use disp=False")
-        _ask_dispersion(mf, entry.name)
+        dispersion.require(entry.name)
     warn_outside_domain(entry, mf.mol, stacklevel=3)
-    mf.xc = entry.name
-    mf.converged = False
-    mf.scf_summary = {}  # PySCF would take the dispersion energy from it
+    for layer in _layers(mf):
+        layer.xc = entry.name
+        layer.converged = False
+        layer.scf_summary = {}  # PySCF would take the dispersion energy from it
+        if disp:
+            layer.disp = "d4"
     return mf
 
 
-def _ask_dispersion(mf, name: str):
-    dispersion.require(name)
-    mf.disp = "d4"
+def _layers(mf) -> list:
+    """``mf``, and the object inside it with which a second-order solver computes its energies."""
+    inner = vars(mf).get("_scf")
+    return [mf] if inner is None else [mf, *_layers(inner)]
 
 
 def warn_outside_domain(entry: seam.Registered, mol, stacklevel: int = 2):
