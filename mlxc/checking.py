@@ -6,7 +6,7 @@ from pyscf import gto
 
 import mlxc
 from mlxc.errors import MlxcError
-from mlxc.host import seam
+from mlxc.host import physics, seam
 from mlxc.xc import constraints
 from mlxc.zoo import Model
 
@@ -24,7 +24,8 @@ def check_model(functional: Model) -> list[Row]:
     """
     claims = functional.card["claims"]
     keys = ("id", "claimed", "violation", "tolerance", "ok")
-    rows = [{key: getattr(row, key) for key in keys} for row in constraints.measure(functional)]
+    found = constraints.measure(functional) + physics.measure(functional)
+    rows = [{key: getattr(row, key) for key in keys} for row in found]
     measured = {row["id"] for row in rows}
     return rows + [dict(zip(keys, (claim, True, None, None, False), strict=True))
                    for claim in claims if claim not in measured]

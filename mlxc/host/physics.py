@@ -14,8 +14,8 @@ from mlxc.xc.derivatives import xc_rows
 
 KCAL = 627.5094740631  # kcal/mol in a hartree (CODATA 2018)
 
-#: Distances along the ray at which the tail is measured, bohr; an augmented basis is exponential up to there.
-TAIL = np.linspace(5.0, 9.0, 9)
+#: Distances along the ray at which the tail is measured, bohr: beyond the exponential decay of the semilocal part.
+TAIL = np.linspace(8.0, 16.0, 9)
 
 #: Step of the numerical divergences, bohr.
 STEP = 1e-3
@@ -34,7 +34,7 @@ def measure(functional) -> list[Measured]:
     card = getattr(functional, "card", None)
     claims = card["claims"] if card else []
     charge = extrapolated_tail(*tail(functional))
-    worst = max(abs(error) for error in one_electron_errors(functional).values())
+    worst = max(abs(float(error)) for error in one_electron_errors(functional).values())
     return [
         Measured("asymptotic_potential", "asymptotic_potential" in claims, abs(charge + 1), TAIL_TOLERANCE),
         Measured("one_electron_energy", "one_electron_energy" in claims, worst, ONE_ELECTRON_TOLERANCE),

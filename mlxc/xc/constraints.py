@@ -208,5 +208,5 @@ CONSTRAINTS = (
                "functional.RangeSeparated.lr_fraction", "doi:10.1063/1.1383587", _long_range_violation, 0.0),
 )
 
-#: Constraints that a kind of functional carries by construction.
-CLAIMS = {"rs": [c.id for c in CONSTRAINTS]}
+#: Constraints that a kind of functional carries: by construction, and the two that `mlxc.host.physics` measures.
+CLAIMS = {"rs": [c.id for c in CONSTRAINTS] + ["asymptotic_potential", "one_electron_energy"]}
