@@ -22,6 +22,8 @@ import torch
 from torch import Tensor
 
 from mlxc.xc.density import Density
+from mlxc.xc.reference.lda import RHO_FLOOR
+from mlxc.xc.safe import divide, power
 
 GAMMA = 0.2195149727645171 / 0.804
 TAU_UEG = 0.3 * (6 * pi**2) ** (2 / 3)
@@ -62,7 +64,7 @@ def channel(rho: Tensor, sigma: Tensor, tau: Tensor) -> tuple[Tensor, Variables]
 
 def total(density: Density) -> Variables:
     """Variables of the total density; τ_UEG is the sum of the channels', so that w = 0 for a gas of any ζ."""
-    tau_ueg = TAU_UEG * (density.rho.clamp(min=0) ** (5 / 3)).sum(0)
+    tau_ueg = TAU_UEG * (density.rho * power(density.rho, 2 / 3, RHO_FLOOR)).sum(0)
     return _variables(density.n, density.sigma_total, density.tau_total, tau_ueg)
 
 
@@ -75,11 +77,11 @@ def zeta2(density: Density) -> Tensor:
 
 def _variables(n: Tensor, sigma: Tensor, tau: Tensor, tau_ueg: Tensor) -> Variables:
     kf = (3 * pi**2 * n) ** (1 / 3)
-    s2 = sigma / (2 * kf * n) ** 2
+    gradient_unit = (2 * kf * n) ** 2
+    u = GAMMA * sigma / (GAMMA * sigma + gradient_unit)  # not γs²/(1 + γs²): no overflow for any s²
+    tau = tau.clamp(min=0)
     tau_w = sigma / (8 * n)
-    gs2 = GAMMA * s2
-    positive = tau > 0
-    z = torch.where(positive, tau_w / torch.where(positive, tau, 1.0), 0.0)
+    z = divide(tau_w, tau, 0.0, otherwise=1.0)  # one orbital's gradient may vanish, and its τ with it
     w = 1 - 2 * (tau - tau_w) / (tau + tau_ueg)
     rs = (3 / (4 * pi * n)) ** (1 / 3)
-    return Variables(kf, s2, gs2 / (1 + gs2), w, z, rs / (1 + rs))
+    return Variables(kf, sigma / gradient_unit, u, w, z, rs / (1 + rs))
