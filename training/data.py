@@ -66,7 +66,8 @@ def atom(symbol: str, n_alpha: float, n_beta: float, basis: str = DIFFUSE_BASIS)
 def molecules(folder: Path) -> tuple[dict[str, Species], list[Target]]:
     """Atomisation energies of `train.json` in BASIS."""
     data = _read(folder / "train.json")
-    species, targets = {}, []
+    species: dict[str, Species] = {}
+    targets: list[Target] = []
     for entry in data["reactions"]:
         terms = []
         for name, coefficient in entry["stoichiometry"].items():
@@ -82,7 +83,8 @@ def molecules(folder: Path) -> tuple[dict[str, Species], list[Target]]:
 
 def atoms(folder: Path, last: int = 18) -> tuple[dict[str, Species], list[Target]]:
     """Ionisation energies, affinities and exact non-relativistic total energies of atoms up to Z = last."""
-    species, targets = {}, []
+    species: dict[str, Species] = {}
+    targets: list[Target] = []
     for symbol, entry in _read(folder / "atoms_public.json")["atoms"].items():
         z, spin = entry["Z"], entry["spin"]
         if z > last:
@@ -126,7 +128,7 @@ def fractional(folder: Path) -> tuple[dict[str, Species], list[Target]]:
 
 def one_electron(distances=(0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0)) -> tuple[dict[str, Species], list[Target]]:
     """H, He⁺, Li²⁺, H₂⁺, HeH²⁺ and H₃²⁺: exchange must cancel the Hartree energy, so E equals Hartree–Fock's."""
-    nuclei = {f"{s}_1e": ((s, (0.0, 0.0, 0.0)),) for s in ("H", "He", "Li")}
+    nuclei: dict[str, tuple] = {f"{s}_1e": ((s, (0.0, 0.0, 0.0)),) for s in ("H", "He", "Li")}
     nuclei |= {f"H2+_{d:g}": (("H", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, d))) for d in distances}
     nuclei["HeH2+_1"] = (("He", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 1.0)))
     nuclei["H3_2+_1"] = (("H", (0.0, 0.0, -1.0)), ("H", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 1.0)))

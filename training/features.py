@@ -15,7 +15,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 from pyscf import dft, gto
-from tqdm import tqdm
 
 from training.data import Species
 
@@ -42,6 +41,10 @@ class Settings:
     auxbasis: str = "def2-universal-jkfit"
     conv_tol: float = 1e-8
     cutoff: float = 1e-9
+
+
+#: The settings of the shipped models' training.
+STANDARD = Settings()
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def record_path(folder: Path, species: Species, settings: Settings) -> Path:
     return Path(folder) / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.h5"
 
 
-def build(species: dict[str, Species], folder: Path, settings: Settings = Settings(), part=(0, 1)):
+def build(species: dict[str, Species], folder: Path, settings: Settings = STANDARD, part=(0, 1)):
     """Computes the records that are missing, cheap species first.
 
     Args:
@@ -85,13 +88,15 @@ def build(species: dict[str, Species], folder: Path, settings: Settings = Settin
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     ordered = sorted(species.values(), key=lambda s: (len(s.atoms) * s.electrons, s.key))
-    for s in tqdm(ordered[part[0]::part[1]], desc="features", unit="species"):
+    mine = ordered[part[0]::part[1]]
+    for i, s in enumerate(mine):
         path = record_path(folder, s, settings)
         if not path.exists():
+            print(f"[{i + 1}/{len(mine)}] {s.key}", flush=True)
             _write(path, s, compute(s, settings))
 
 
-def load(species: Species, folder: Path, settings: Settings = Settings()) -> Record:
+def load(species: Species, folder: Path, settings: Settings = STANDARD) -> Record:
     """Reads a record back. Raises FileNotFoundError where it was not built."""
     with h5py.File(record_path(folder, species, settings)) as f:
         ex_lr = dict(zip(OMEGAS, f["ex_lr"][:].tolist(), strict=True))
@@ -154,7 +159,7 @@ def _grid_features(mol: gto.Mole, dm: np.ndarray, settings: Settings):
     grids.build()
     spins = dm[None] if dm.ndim == 2 else dm
     makers = [ni._gen_rho_evaluator(mol, d, hermi=1, with_lapl=False)[0] for d in spins]
-    rows = [[], []]
+    rows: list[list[np.ndarray]] = [[], []]
     for ao, mask, _, _ in ni.block_loop(mol, grids, mol.nao, deriv=1, max_memory=2000):
         for s, make in enumerate(makers):
             rows[s].append(make(0, ao, mask, "MGGA"))

@@ -34,7 +34,7 @@ class Energies:
 
 
 def prepare(functional: RangeSeparated, species: Sequence[Species], folder: Path, damping: dict[str, float],
-            settings: features.Settings = features.Settings()) -> dict[str, Energies]:
+            settings: features.Settings = features.STANDARD) -> dict[str, Energies]:
     """Loads the records of converged species and evaluates everything that no parameter changes.
 
     Args:
@@ -61,7 +61,8 @@ def prepare(functional: RangeSeparated, species: Sequence[Species], folder: Path
 
 def energy(functional: RangeSeparated, prepared: Energies) -> torch.Tensor:
     """Total energy of a species, Ha; differentiable in the parameters."""
-    return prepared.constant + sum(functional.term_energy(t).sum() for t in prepared.terms)
+    xc = sum((functional.term_energy(t).sum() for t in prepared.terms), start=torch.zeros((), dtype=torch.float64))
+    return prepared.constant + xc
 
 
 def energies(functional: RangeSeparated, prepared: dict[str, Energies]) -> dict[str, float]:
@@ -81,7 +82,8 @@ def residuals(targets: Sequence[Target], found: dict[str, float]) -> np.ndarray:
     return np.array([KCAL * (sum(c * found[k] for k, c in t.terms) - t.reference) for t in targets])
 
 
-def jacobian(functional: RangeSeparated, prepared: dict[str, Energies]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+def jacobian(functional: RangeSeparated,
+             prepared: dict[str, Energies]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Energy (Ha) and its gradient in the parameters for every species."""
     parameters = list(functional.parameters())
     values, gradients = {}, {}

@@ -64,7 +64,7 @@ def tolerances(targets: Sequence[Target], groups: dict[str, float]) -> np.ndarra
 def _widening(target: Target) -> float:
     """Basis sets miss core energy in proportion to it; no semilocal exchange holds a stretched H₂⁺ together."""
     if target.group == "total":
-        return max(1.0, abs(target.reference) / 100)
+        return max(1.0, abs(target.reference or 0.0) / 100)
     if target.group == "one_electron" and target.id.startswith("H2+_"):
         distance = float(target.id.split("_")[1])
         return 1.0 if distance <= 1 else 3 * distance**2
@@ -79,7 +79,8 @@ def table(targets: Sequence[Target], errors: np.ndarray) -> str:
     lines = [f"{'group':16s} {'n':>4s} {'MAE':>8s} {'MSE':>8s}   worst (kcal/mol)"]
     for name, found in groups.items():
         absolute, signed = np.mean([x[0] for x in found]), np.mean([x[1] for x in found])
-        lines.append(f"{name:16s} {len(found):4d} {absolute:8.2f} {signed:+8.2f}   {max(found)[1]:+.2f} {max(found)[2]}")
+        _, worst, id_ = max(found)
+        lines.append(f"{name:16s} {len(found):4d} {absolute:8.2f} {signed:+8.2f}   {worst:+.2f} {id_}")
     return "\n".join(lines)
 
 

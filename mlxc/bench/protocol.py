@@ -3,10 +3,11 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 #: How each functional's table entry is computed: PySCF's XC name, the name whose D4 parameters are
 #: added after the SCF, and whether VV10 is added at the converged density.
-FUNCTIONALS = {
+FUNCTIONALS: dict[str, dict[str, Any]] = {
     "hf": {"xc": "hf"},
     "pbe": {"xc": "pbe", "d4": "pbe"},
     "r2scan": {"xc": "r2scan", "d4": "r2scan"},
@@ -26,8 +27,8 @@ class Protocol:
         nlc_grid_level: grid level of VV10, evaluated once at the converged density.
         conv_tol: SCF convergence of the energy in Ha.
         max_cycle: SCF cycles before a level shift is tried, and again with it.
-        auxbasis: density-fitting basis of J and K; def2-universal-jkfit covers H–Rn, and is off by at most 0.02 kcal/mol
-            in the total energies of water, O₂, F⁻ and CN⁻, where cc-pVTZ-JKFIT is off by 0.7 for F⁻.
+        auxbasis: density-fitting basis of J and K; def2-universal-jkfit covers H–Rn, and is off by at most
+            0.02 kcal/mol in the total energies of water, O₂, F⁻ and CN⁻, where cc-pVTZ-JKFIT is off by 0.7 for F⁻.
         guess: initial density: PySCF's minao, or the density of the run's first functional.
         stability: stability analysis of open shells.
     """
@@ -46,3 +47,7 @@ class Protocol:
     def hash(self) -> str:
         """First 12 hexadecimal digits of the SHA-256 of all settings."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+
+
+#: The settings of the published tables.
+STANDARD = Protocol()

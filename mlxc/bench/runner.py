@@ -10,11 +10,11 @@ import numpy as np
 from pyscf import dft, gto
 
 import mlxc
-from mlxc.bench.protocol import FUNCTIONALS, Protocol
+from mlxc.bench.protocol import FUNCTIONALS, STANDARD, Protocol
 from mlxc.bench.sets import Job
 
 
-def run(jobs: dict[str, Job], functionals: list[str], out: Path, protocol: Protocol = Protocol(), part=(0, 1)):
+def run(jobs: dict[str, Job], functionals: list[str], out: Path, protocol: Protocol = STANDARD, part=(0, 1)):
     """Runs every job not finished yet, smallest first.
 
     Args:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pyscf import gto
 from pyscf.data.elements import charge as nuclear_charge
 
-from mlxc.bench.protocol import Protocol
+from mlxc.bench.protocol import STANDARD, Protocol
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Reaction:
     reference: float
 
 
-def load_set(path: Path, ids: list[str] | None = None, protocol: Protocol = Protocol()):
+def load_set(path: Path, ids: list[str] | None = None, protocol: Protocol = STANDARD):
     """Reads a reaction set and resolves the basis of each reaction.
 
     Args:

@@ -6,6 +6,7 @@ every higher order. The result's rows are PySCF's (`eval_xc1`): row 0 the energy
 `itertools.combinations_with_replacement` order.
 """
 
+from collections.abc import Sequence
 from itertools import combinations_with_replacement
 from math import comb
 
@@ -47,23 +48,24 @@ def _block_rows(functional, variables: tuple[Tensor, ...], deriv: int) -> Tensor
         x = tuple(v.detach().requires_grad_(deriv > 0) for v in variables)
         edens = functional.edens(Density.from_variables(x))
         n = x[0] if k == 3 else x[0] + x[1]
-        rows, level = [edens / n], {(): edens}
+        rows = [edens / n]
+        level: dict[tuple[int, ...], Tensor] = {(): edens}
         for order in range(1, deriv + 1):
             level = _differentiate(level, x, create_graph=order < deriv)
             rows += [level[i] for i in combinations_with_replacement(range(k), order)]
     return torch.stack([row.detach() for row in rows])
 
 
-def _differentiate(level: dict[tuple, Tensor], x: tuple[Tensor, ...], create_graph: bool) -> dict[tuple, Tensor]:
+def _differentiate(level: dict[tuple[int, ...], Tensor], x: tuple[Tensor, ...],
+                   create_graph: bool) -> dict[tuple[int, ...], Tensor]:
     """One order up: keys are non-decreasing index tuples, so each mixed derivative is taken once."""
     out = {}
     for index, values in level.items():
         first = index[-1] if index else 0
+        grads: Sequence[Tensor | None] = (None,) * len(x[first:])
         if values.requires_grad:
             grads = torch.autograd.grad(values.sum(), x[first:], create_graph=create_graph, retain_graph=True,
                                         allow_unused=True)
-        else:
-            grads = (None,) * len(x[first:])
         for j, g in enumerate(grads, start=first):
             out[(*index, j)] = torch.zeros_like(x[j]) if g is None else g
     return out

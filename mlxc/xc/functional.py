@@ -16,6 +16,7 @@ there whatever the networks say; 1 − κ < F < 1 + κ (Lieb–Oxford, κ = 0.80
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +85,7 @@ class RangeSeparated(nn.Module):
         Returns:
             (n,) in Ha bohr⁻³.
         """
-        return sum(self.term_energy(term) for term in self.terms(density))
+        return reduce(torch.add, (self.term_energy(term) for term in self.terms(density)))
 
     def term_energy(self, term: Term) -> Tensor:
         """Energy per volume of one term, (n,), Ha bohr⁻³."""
