@@ -15,7 +15,7 @@ FIELDS = {
     "claims": [],
     "exchange": {"omega": 0.4, "sr_fraction": 0.0, "lr_fraction": 1.0},
     "network": {"width": 4, "depth": 1},
-    "domain": {"elements": ["H", "O"], "charges": [0, -1], "spins": [0, 1]},
+    "domain": {"elements": ["H", "O"], "charges": [-1, 0, 1], "spins": [0, 1]},
     "dispersion": {"s6": 1.0, "s8": 0.5, "s9": 1.0, "a1": 0.4, "a2": 5.0},
     "grid": {"level": 0},
 }

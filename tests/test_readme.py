@@ -1,6 +1,8 @@
 """The README's code runs and prints what the README says."""
 
+import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,8 @@ import pytest
 
 from mlxc import zoo
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 CODE = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
 PRINTED = re.search(r"```text\n(.*?)```", README, re.DOTALL).group(1)
 
@@ -25,9 +28,19 @@ def test_the_code_prints_what_the_readme_says():
     assert done.stdout == PRINTED
 
 
+@pytest.mark.slow
+def test_make_run_computes_a_bound_anion():
+    line = re.search(r"^\t\$\(BIN\)/mlxc (run .*)$", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1)
+    command = [sys.executable, "-m", "mlxc.cli", *shlex.split(line), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["converged"] and result["charge"] == -1 and result["homo_ev"] < 0 and result["warnings"] == []
+
+
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
 def test_links_lead_somewhere(link):
-    assert (Path(__file__).parent.parent / link).exists()
+    assert (ROOT / link).exists()
 
 
 def test_every_option_in_the_readme_exists():

@@ -84,7 +84,7 @@ def test_inside_the_domain_nothing_is_said(fields):
 def test_every_step_outside_the_domain_is_named(fields):
     told = outside_domain(checked_card(fields), ["O", "Cl", "Br"], 2, 3)
     assert told == ["toy_rs was not trained on Br, Cl (trained on H, O)",
-                    "toy_rs was not trained on charge +2 (trained on -1, 0)",
+                    "toy_rs was not trained on charge +2 (trained on -1, 0, +1)",
                     "toy_rs was not trained on 3 unpaired electrons (trained on 0, 1)"]
 
 
