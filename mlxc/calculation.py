@@ -107,6 +107,7 @@ def choose_functional(xc: str) -> Method:
         InvalidModel: a damaged model file.
         InvalidInput: a name that includes a dispersion correction, or hides a shipped model's.
     """
+    xc = xc.strip()
     if zoo.is_path(xc):
         functional = zoo.load(xc)
         if functional.name in zoo.names():
@@ -116,9 +117,10 @@ def choose_functional(xc: str) -> Method:
     if xc.lower() in zoo.names():
         return Method(xc.lower(), zoo.load(xc).card)
     try:
-        if not xc.strip() or parse_dft(xc)[2] is not None:
+        if parse_dft(xc)[2] is not None:
             raise InvalidInput(f"functional {xc!r}: give a functional's name alone, and --disp for D4")
-        libxc.xc_type(xc)
+        if libxc.xc_type(xc) == "HF" and not libxc.is_hybrid_xc(xc):
+            raise InvalidInput(f"functional {xc!r} names no functional: give for example mlxc_rs or pbe")
     except MlxcError:
         raise
     except (KeyError, ValueError, IndexError, NotImplementedError) as error:

@@ -9,6 +9,7 @@ Exit codes:
     5    a combination or a version of PySCF that mlxc does not support
     70   an error in mlxc itself
     130  interrupted
+    141  whoever read the output went away
 """
 
 import json
@@ -21,13 +22,16 @@ import click
 from mlxc import zoo
 from mlxc.errors import IncompatibleHost, InvalidInput, InvalidModel, MlxcError, Unsupported
 
-OK, NOT_CONVERGED, BAD_INPUT, VIOLATED, BAD_MODEL, UNSUPPORTED, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
+OK, NOT_CONVERGED, BAD_INPUT, VIOLATED, BAD_MODEL, UNSUPPORTED = range(6)
+BUG, INTERRUPTED, UNREAD = 70, 130, 141
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns its exit code, with every error as one sentence on stderr."""
     try:
         return cli.main(arguments, prog_name="mlxc", standalone_mode=False) or OK
+    except SystemExit:  # click's end when the reader of a pipe has closed it
+        return UNREAD
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except (KeyboardInterrupt, click.Abort):

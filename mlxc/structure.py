@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from pyscf import gto
 from pyscf.data.elements import ELEMENTS
+from pyscf.gto.basis import parse_nwchem, parse_nwchem_ecp
 from scipy.spatial.distance import pdist, squareform
 
 from mlxc.errors import InvalidInput
@@ -168,9 +169,11 @@ def _checked(found: Iterable[Atom]) -> list[Atom]:
 def _basis_of(basis: str, symbol: str) -> list:
     if basis.lower().startswith("gth"):
         raise InvalidInput(f"basis {basis!r} belongs to pseudopotentials, which mlxc run does not set: use PySCF")
-    if found := _quietly(gto.basis.load, basis, symbol):
+    # From a file that lacks the element, PySCF's general reader takes the first element's functions.
+    load = parse_nwchem.load if Path(basis).is_file() else gto.basis.load
+    if found := _quietly(load, basis, symbol):
         return found
-    if any(_quietly(gto.basis.load, basis, element) for element in ("H", "C", "O", "Na", "I")):
+    if any(_quietly(load, basis, element) for element in ELEMENTS[1:]):
         raise InvalidInput(f"basis {basis!r} has no functions for element {_element(symbol)}: choose another, "
                            "for example def2-tzvpd (H to Rn)")
     raise InvalidInput(f"unknown basis {basis!r}{did_you_mean(basis, gto.basis.ALIAS)} "
@@ -178,16 +181,16 @@ def _basis_of(basis: str, symbol: str) -> list:
 
 
 def _ecp_of(basis: str, symbol: str) -> list | None:
-    return _quietly(gto.basis.load_ecp, basis, symbol)
+    return _quietly(parse_nwchem_ecp.load if Path(basis).is_file() else gto.basis.load_ecp, basis, symbol)
 
 
 def _quietly(load, basis: str, symbol: str):
-    """What PySCF finds of a basis for an element; None where it finds nothing, which it says in four ways."""
+    """What PySCF finds of a basis for an element; None where it finds nothing, which it says in many ways."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # advice to install a package that downloads
+        warnings.simplefilter("error", UserWarning)
         try:
             return load(basis, _element(symbol)) or None
-        except (RuntimeError, KeyError, OSError, AssertionError, ValueError, IndexError):
+        except (UserWarning, RuntimeError, KeyError, OSError, AssertionError, ValueError, IndexError):
             return None
 
 

@@ -86,7 +86,7 @@ def spin_populations(mf: dft.rks.KohnShamDFT) -> list[float]:
 def as_text(result: dict[str, Any]) -> str:
     """The result as lines for people."""
     version = f" {result['model_version']}" if result["model_version"] else ""
-    lines = [f"{formula(result['atoms'])}, charge {result['charge']:+d}, unpaired electrons: {result['spin']}",
+    lines = [f"{formula(result['atoms'])}, charge {_signed(result['charge'])}, unpaired electrons: {result['spin']}",
              f"{result['functional']}{version} / {result['basis']}, {result['orbitals']} orbitals, grid level "
              f"{result['grid_level']}{', density fitting' if result['density_fit'] else ''}", ""]
     lines += _converged(result) if result["converged"] else _not_converged(result)
@@ -128,6 +128,10 @@ def _not_converged(result: dict[str, Any]) -> list[str]:
     return [f"NOT CONVERGED after {result['cycles']} cycles",
             _row("last energy, NOT CONVERGED", result["energy_not_converged_ha"], "Ha", ".8f"), "",
             "Try more cycles (--max-cycle), another --spin, or a structure nearer to equilibrium."]
+
+
+def _signed(charge: int) -> str:
+    return f"{charge:+d}" if charge else "0"
 
 
 def _row(label: str, value: float | None, unit: str, form: str) -> str:

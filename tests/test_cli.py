@@ -1,6 +1,8 @@
 """The command line: results, and one sentence with the right exit code for every kind of bad input."""
 
 import json
+import os
+import subprocess
 import sys
 
 import pytest
@@ -190,6 +192,11 @@ def test_every_claim_of_every_shipped_model_holds(mlxc_run, name):
     assert code == cli.OK and len(json.loads(out)) >= len(zoo.card(name)["claims"])
 
 
+def test_a_mixture_with_a_model_is_not_supported(mlxc_run):
+    code, out, err = mlxc_run("run", *OH, "--xc", "mlxc_rs,pbe")
+    assert code == cli.UNSUPPORTED and not out and "mlxc_rs" in err
+
+
 def test_the_default_functional_binds_the_electron_of_an_anion(mlxc_run):
     result = result_of(mlxc_run, *OH[:2], "--charge", "-1", "--basis", "6-31+g")
     assert result["functional"] == "mlxc_rs" and result["homo_ev"] < 0 and result["warnings"] == []
@@ -212,7 +219,9 @@ def test_a_damaged_model_has_its_own_exit_code(mlxc_run, card_path, command):
     (["--atom", "O 0 0"], "is not an atom"),
     (["--atom", "Qq 0 0 0"], "'Qq' is not an element"),
     ([*OH, "--xc", "b3lpy"], "unknown functional 'b3lpy'; did you mean b3lyp?"),
-    ([*OH, "--xc", ""], "give a functional's name alone"),
+    ([*OH, "--xc", ""], "functional '' names no functional"),
+    ([*OH, "--xc", ","], "functional ',' names no functional"),
+    ([*OH, "--xc", "mlxc_rs-d4"], "give a functional's name alone, and --disp for D4"),
     ([*OH, "--xc", "b3lyp-d3bj"], "give a functional's name alone, and --disp for D4"),
     ([*OH, "--xc", "pbe", "--spin", "0"], "spin 0 is not possible for 9 electrons: 1, 3 unpaired are"),
     ([*OH, "--xc", "pbe", "--spin", "one"], "'one' is not a valid integer"),
@@ -281,6 +290,14 @@ def test_other_ends_have_their_exit_codes(mlxc_run, monkeypatch, error, code):
     monkeypatch.setattr(zoo, "names", fail)
     found, out, err = mlxc_run("list")
     assert found == code and not out and ("Traceback" in err) == (code == cli.BUG)
+
+
+def test_a_closed_pipe_has_its_own_exit_code():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "mlxc.cli", "list"], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.returncode == cli.UNREAD and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "-h"]])

@@ -133,3 +133,11 @@ def test_impossible_molecules_are_refused(basis, charge, spin, reason):
 def test_an_element_that_the_basis_lacks_is_named():
     with pytest.raises(InvalidInput, match="basis '6-31g' has no functions for element I"):
         molecule(parse_atoms("I 0 0 0; H 0 0 1.6"), "6-31g")
+
+
+def test_a_basis_from_a_file_is_of_its_own_elements_only(tmp_path):
+    path = tmp_path / "own.nw"
+    path.write_text("H    S\n   3.42  0.15\n   0.62  0.54\n   0.17  0.44\nEND\n")
+    assert molecule(parse_atoms("H 0 0 0"), str(path)).nao == 1
+    with pytest.raises(InvalidInput, match="has no functions for element O"):
+        molecule(parse_atoms("H 0 0 0; O 0 0 1"), str(path))
