@@ -108,6 +108,12 @@ def one_orbital(n: int = 4000) -> Density:
     return Density(d.rho * off, sigma, sigma[::2] / (8 * d.rho))
 
 
+def one_orbital_per_spin() -> Density:
+    """Densities of one real orbital in each channel: τ_σ = τ_Wσ."""
+    d = sampled_density()
+    return Density(d.rho, d.sigma, d.sigma[::2] / (8 * d.rho))
+
+
 def swapped(d: Density) -> Density:
     """The density with its spins exchanged."""
     return Density(d.rho.flip(0), d.sigma.flip(0), d.tau.flip(0))
@@ -157,6 +163,12 @@ def _one_electron_violation(f) -> float:
     return _largest(correlation(f, d), pw92_correlation(d))
 
 
+def _like_spin_violation(f) -> float:
+    d = one_orbital_per_spin()
+    like = sum(f.term_energy(t) for t in f.terms(d) if t.network == "same_spin")
+    return _largest(like, pw92_correlation(d))
+
+
 def _sign_violation(f) -> float:
     d = sampled_density()
     return float((correlation(f, d) / pw92_correlation(d).abs()).clamp(min=0).max())
@@ -189,13 +201,16 @@ def _long_range_violation(f) -> float:
     return abs(1 - f.lr_fraction) + tail
 
 
-_PBE, _FUNCTIONAL = "doi:10.1103/PhysRevLett.77.3865", "RangeSeparated.terms"
+_PBE, _BECKE = "doi:10.1103/PhysRevLett.77.3865", "doi:10.1063/1.454274"
+_FUNCTIONAL = "RangeSeparated.terms"
 
 CONSTRAINTS = (
     Constraint("uniform_gas", "σ = 0, τ = τ_UEG:  e_xc = (1 − a) Σ_σ e_x^{SR,LDA}(n_σ) + e_c^PW92(n_a, n_b)",
                "functional.RangeSeparated.exponent", "doi:10.1103/PhysRevB.45.13244", _gas_violation, 1e-12),
     Constraint("one_electron_correlation", "one real orbital:  e_c = 0",
-               f"constraints.one_electron in {_FUNCTIONAL}", "doi:10.1063/1.476859", _one_electron_violation, 1e-12),
+               f"constraints.one_electron in {_FUNCTIONAL}", _BECKE, _one_electron_violation, 1e-12),
+    Constraint("like_spin_correlation", "one real orbital in each channel:  e_c^aa = e_c^bb = 0",
+               f"1 − z in functional.{_FUNCTIONAL}", _BECKE, _like_spin_violation, 1e-12),
     Constraint("correlation_sign", "e_c ≤ 0", f"1 + tanh in functional.{_FUNCTIONAL}", _PBE, _sign_violation, 0.0),
     Constraint("spin_symmetry", "E_xc[n_a, n_b] = E_xc[n_b, n_a]", "features.zeta2", "",
                _spin_symmetry_violation, 1e-12),

@@ -1,0 +1,17 @@
+"""Functionals for the tests: untrained, so that what holds for them holds for any weights."""
+
+import torch
+
+from mlxc.xc.functional import RangeSeparated
+
+
+def random_functional(scale: float = 0.4, seed: int = 1, kind: type[RangeSeparated] = RangeSeparated,
+                      omega: float = 0.3, sr_fraction: float = 0.2, width: int = 6,
+                      depth: int = 2) -> RangeSeparated:
+    """A learned functional with normal random numbers of the given scale added to all weights; 3 saturates tanh."""
+    functional = kind({"omega": omega, "sr_fraction": sr_fraction}, {"width": width, "depth": depth})
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in functional.parameters():
+            parameter.add_(scale * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    return functional.requires_grad_(False)
