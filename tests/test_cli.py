@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from pyscf import dft, gto, scf
@@ -159,12 +160,12 @@ def test_models_are_listed_and_told_about(mlxc_run, card_path, monkeypatch):
     assert json.loads(mlxc_run("info", card_path, "--json")[1])["name"] == "toy_rs"
 
 
-def rows(*claimed_ok):
-    class Row:
-        def __init__(self, claimed, ok):
-            self.id, self.claimed, self.ok, self.violation, self.tolerance = "law", claimed, ok, 1e-3 * (not ok), 1e-9
-
-    return lambda functional: [Row(claimed, ok) for claimed, ok in claimed_ok]
+def set_rows(monkeypatch, *claimed_ok):
+    """Puts rows of these (claimed, ok) in the place of what is measured."""
+    found = [SimpleNamespace(id="law", claimed=claimed, ok=ok, violation=1e-3 * (not ok), tolerance=1e-9)
+             for claimed, ok in claimed_ok]
+    monkeypatch.setattr(checking.constraints, "measure", lambda functional: found)
+    monkeypatch.setattr(checking.physics, "measure", lambda functional: [])
 
 
 @pytest.mark.parametrize("measured, code, shown", [
@@ -173,14 +174,14 @@ def rows(*claimed_ok):
     ([(True, True), (True, False)], cli.VIOLATED, "VIOLATED"),
 ])
 def test_check_fails_where_a_claim_does_not_hold(mlxc_run, card_path, monkeypatch, measured, code, shown):
-    monkeypatch.setattr(checking.constraints, "measure", rows(*measured), raising=False)
+    set_rows(monkeypatch, *measured)
     found, out, _ = mlxc_run("check", card_path)
     assert found == code and shown in out
     assert "D4 dispersion, outside these claims" in out and "Ha for H2+" in out
 
 
 def test_a_claim_that_nothing_measures_is_a_violation(mlxc_run, functional, card_fields, tmp_path, monkeypatch):
-    monkeypatch.setattr(checking.constraints, "measure", rows((False, True)), raising=False)
+    set_rows(monkeypatch, (False, True))
     path = zoo.save(tmp_path, functional, card_fields | {"claims": ["perpetual_motion"]})
     code, out, _ = mlxc_run("check", path)
     assert code == cli.VIOLATED and "perpetual_motion" in out and "not measured" in out
