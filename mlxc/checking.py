@@ -12,7 +12,7 @@ from mlxc.zoo import Model
 
 Row = dict[str, Any]
 
-#: Equilibrium distance of H₂⁺, Å, doi:10.1103/PhysRev.90.1101.
+#: Near the equilibrium of H₂⁺ (2.0 bohr), Å; an example, no reference value.
 H2_PLUS_DISTANCE = 1.058
 
 
