@@ -1,0 +1,51 @@
+"""`python -m mlxc.bench run|report`: computes a list of reactions with several functionals, and prints its table."""
+
+import json
+from pathlib import Path
+
+import click
+
+from mlxc.bench import report, runner, sets
+from mlxc.bench.protocol import Protocol
+
+
+@click.group(help=__doc__)
+def main():
+    """Commands below."""
+
+
+def _options(command):
+    for option in (
+        click.option("--data", type=click.Path(exists=True, path_type=Path), required=True,
+                     help="Folder with benchmark.json and benchmark_core_ids.json."),
+        click.option("--list", "which", default="smoke", type=click.Choice(["smoke", "core"]), help="Reactions."),
+        click.option("--xc", default="pbe,r2scan,b3lyp,wb97m_v,mlxc_rs", help="Functionals, separated by commas."),
+        click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the results."),
+    ):
+        command = option(command)
+    return command
+
+
+def _reactions(data: Path, which: str):
+    ids = json.loads((data / "benchmark_core_ids.json").read_text())[which]
+    return sets.load_set(data / "benchmark.json", ids)
+
+
+@main.command()
+@_options
+@click.option("--part", nargs=2, type=int, default=(0, 1), help="K M: every M-th species from the K-th.")
+def run(data, which, xc, out, part):
+    """Computes what is missing; can be interrupted and resumed."""
+    runner.run(_reactions(data, which)[1], xc.split(","), out, Protocol(), part)
+
+
+@main.command("report")
+@_options
+@click.option("--no-disp", is_flag=True, help="SCF energies alone.")
+def report_command(data, which, xc, out, no_disp):
+    """Prints the table of errors."""
+    click.echo(report.table(out, xc.split(","), _reactions(data, which)[0], not no_disp))
+
+
+if __name__ == "__main__":
+    main()

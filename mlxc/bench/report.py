@@ -1,0 +1,74 @@
+"""Errors of a finished run: per subset and functional, as Markdown."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from mlxc.bench.sets import Reaction
+
+KCAL = 627.5094740631  # kcal/mol in a hartree (CODATA 2018)
+
+
+def errors(out: Path, functional: str, reactions: list[Reaction], dispersion: bool = True):
+    """Reaction energy minus reference for every reaction whose species all have a result, kcal/mol.
+
+    Species that did not converge count with their last energy, and their reactions are named.
+
+    Returns:
+        (errors, unconverged): dict of error by reaction id, and the ids with a species that did not converge.
+    """
+    found, unconverged = {}, []
+    for reaction in reactions:
+        results = [_result(out / functional / f"{key}.json") for key, _ in reaction.stoichiometry]
+        if any(r is None for r in results):
+            continue
+        energies = [r["e_scf"] + (r["e_disp"] if dispersion else 0.0) for r in results]
+        total = sum(c * e for (_, c), e in zip(reaction.stoichiometry, energies, strict=True))
+        found[reaction.id] = KCAL * total - reaction.reference
+        if not all(r["converged"] for r in results):
+            unconverged.append(reaction.id)
+    return found, unconverged
+
+
+def table(out: Path, functionals: list[str], reactions: list[Reaction], dispersion: bool = True) -> str:
+    """Mean absolute errors per subset, family and in all, over the reactions that every functional has.
+
+    Args:
+        out: folder of the run.
+        functionals: columns.
+        reactions: of the set.
+        dispersion: with each functional's dispersion correction, or its SCF energy alone.
+
+    Returns:
+        Markdown: rows of subsets with "MAE (mean signed error)", then families, all, and the SCF failures.
+    """
+    by_functional = {f: errors(out, f, reactions, dispersion) for f in functionals}
+    complete = [r for r in reactions if all(r.id in by_functional[f][0] for f in functionals)]
+    groups: dict[str, list[Reaction]] = defaultdict(list)
+    for reaction in complete:
+        groups[reaction.subset].append(reaction)
+    rows = sorted(groups.items())
+    rows += [(f"**{family}**", [r for r in complete if r.family == family])
+             for family in sorted({r.family for r in complete})]
+    rows.append(("**all**", complete))
+    lines = [f"| kcal/mol | n | {' | '.join(functionals)} |", "|---|---|" + "---|" * len(functionals)]
+    for name, members in rows:
+        cells = []
+        for functional in functionals:
+            e = np.array([by_functional[functional][0][r.id] for r in members])
+            cells.append(f"{np.abs(e).mean():.2f} ({e.mean():+.2f})")
+        lines.append(f"| {name} | {len(members)} | {' | '.join(cells)} |")
+    failed = [f"{len(by_functional[f][1])}" for f in functionals]
+    lines.append(f"| SCF not converged | {len(complete)} | {' | '.join(failed)} |")
+    worst = [max(complete, key=lambda r, f=f: abs(by_functional[f][0][r.id])) for f in functionals]
+    cells = [f"{by_functional[f][0][r.id]:+.1f} {r.id}" for f, r in zip(functionals, worst, strict=True)]
+    lines.append(f"| worst | | {' | '.join(cells)} |")
+    if len(complete) < len(reactions):
+        lines.append(f"\n{len(complete)} of {len(reactions)} reactions: the run is not finished.")
+    return "\n".join(lines)
+
+
+def _result(path: Path) -> dict | None:
+    return json.loads(path.read_text()) if path.exists() else None
