@@ -1,6 +1,7 @@
 """Densities to test functionals on: sampled ones and those of a small molecule."""
 
 from functools import cache
+from itertools import product
 from math import pi
 
 import numpy as np
@@ -29,6 +30,27 @@ def _channel(rng: np.random.Generator, n: np.ndarray, alpha: tuple[float, float]
     gradient = direction * s * 2 * (6 * pi**2) ** (1 / 3) * n ** (4 / 3)
     tau = (gradient**2).sum(0) / (8 * n) + 10 ** rng.uniform(*np.log10(alpha), n.size) * UNIFORM_TAU * n ** (5 / 3)
     return np.vstack((n, gradient, tau))
+
+
+def extreme_densities() -> np.ndarray:
+    """7 variables, n from 1e-30 to 1e6: every spin polarization, s and α from 0 to absurd, and mere noise."""
+    n = np.logspace(-30, 6, 13)
+
+    def channel(n, s2, alpha):
+        sigma = 4 * (6 * np.pi**2) ** (2 / 3) * s2 * n ** (8 / 3)
+        tau_w = np.divide(sigma, 8 * n, out=np.zeros_like(n), where=n > 0)
+        return n, sigma, tau_w + alpha * UNIFORM_TAU * n ** (5 / 3)
+
+    points = []
+    for s2, alpha, minority, sign in product((0, 1e-12, 1, 1e8), (0, 1, 1e6), (0, 1e-30, 1e-12, 1), (1, -1)):
+        (na, saa, ta), (nb, sbb, tb) = channel(n, s2, alpha), channel(n * minority, s2, alpha)
+        points.append((na, nb, saa, sign * np.sqrt(saa * sbb), sbb, ta, tb))
+        points.append((nb, na, sbb, sign * np.sqrt(saa * sbb), saa, tb, ta))
+    for noise, nb in product((1e-40, 1e-20, 1.0), (-1e-18, 0.0, 1e-30)):
+        zero, noise = 0 * n, noise + 0 * n
+        points.append((n, nb + zero, zero, zero, noise, zero, noise))
+        points.append((n, n, noise, -noise, noise, noise, noise))
+    return np.concatenate(points, axis=-1)
 
 
 @cache

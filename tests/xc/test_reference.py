@@ -1,6 +1,6 @@
 """Laws of the reference functionals that need no other program."""
 
-from itertools import combinations_with_replacement, product
+from itertools import combinations_with_replacement
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from mlxc.xc import derivatives
 from mlxc.xc.density import Density, variables_from_rows
 from mlxc.xc.derivatives import xc_rows
 from mlxc.xc.reference import lda, reference
-from tests.densities import UNIFORM_TAU, oh_radical, sampled
+from tests.densities import extreme_densities, oh_radical, sampled
 
 NAMES = ("lda_pw", "pbe", "wb97", "r2scan")
 
@@ -106,27 +106,6 @@ def test_third_derivatives_are_differences_of_second(name, spin):
 def test_a_detached_derivative_is_caught():
     with pytest.raises(AssertionError):
         assert_third_derivatives(Detached(), sampled(0, size=30))
-
-
-def extreme_densities() -> np.ndarray:
-    """7 variables, n from 1e-30 to 1e6: every spin polarization, s and α from 0 to absurd, and mere noise."""
-    n = np.logspace(-30, 6, 13)
-
-    def channel(n, s2, alpha):
-        sigma = 4 * (6 * np.pi**2) ** (2 / 3) * s2 * n ** (8 / 3)
-        tau_w = np.divide(sigma, 8 * n, out=np.zeros_like(n), where=n > 0)
-        return n, sigma, tau_w + alpha * UNIFORM_TAU * n ** (5 / 3)
-
-    points = []
-    for s2, alpha, minority, sign in product((0, 1e-12, 1, 1e8), (0, 1, 1e6), (0, 1e-30, 1e-12, 1), (1, -1)):
-        (na, saa, ta), (nb, sbb, tb) = channel(n, s2, alpha), channel(n * minority, s2, alpha)
-        points.append((na, nb, saa, sign * np.sqrt(saa * sbb), sbb, ta, tb))
-        points.append((nb, na, sbb, sign * np.sqrt(saa * sbb), saa, tb, ta))
-    for noise, nb in product((1e-40, 1e-20, 1.0), (-1e-18, 0.0, 1e-30)):
-        zero, noise = 0 * n, noise + 0 * n
-        points.append((n, nb + zero, zero, zero, noise, zero, noise))
-        points.append((n, n, noise, -noise, noise, noise, noise))
-    return np.concatenate(points, axis=-1)
 
 
 def assert_finite(functional, v: np.ndarray, deriv: int = 3):
