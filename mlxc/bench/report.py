@@ -19,11 +19,13 @@ def errors(out: Path, functional: str, reactions: list[Reaction], dispersion: bo
     Returns:
         (errors, unconverged): dict of error by reaction id, and the ids with a species that did not converge.
     """
-    found, unconverged = {}, []
+    found: dict[str, float] = {}
+    unconverged = []
     for reaction in reactions:
-        results = [_result(out / functional / f"{key}.json") for key, _ in reaction.stoichiometry]
-        if any(r is None for r in results):
+        paths = [out / functional / f"{key}.json" for key, _ in reaction.stoichiometry]
+        if not all(path.exists() for path in paths):
             continue
+        results = [json.loads(path.read_text()) for path in paths]
         energies = [r["e_scf"] + (r["e_disp"] if dispersion else 0.0) for r in results]
         total = sum(c * e for (_, c), e in zip(reaction.stoichiometry, energies, strict=True))
         found[reaction.id] = KCAL * total - reaction.reference
@@ -62,13 +64,8 @@ def table(out: Path, functionals: list[str], reactions: list[Reaction], dispersi
         lines.append(f"| {name} | {len(members)} | {' | '.join(cells)} |")
     failed = [f"{len(by_functional[f][1])}" for f in functionals]
     lines.append(f"| SCF not converged | {len(complete)} | {' | '.join(failed)} |")
-    worst = [max(complete, key=lambda r, f=f: abs(by_functional[f][0][r.id])) for f in functionals]
-    cells = [f"{by_functional[f][0][r.id]:+.1f} {r.id}" for f, r in zip(functionals, worst, strict=True)]
-    lines.append(f"| worst | | {' | '.join(cells)} |")
+    worst = [max((abs(by_functional[f][0][r.id]), by_functional[f][0][r.id], r.id) for r in complete) for f in functionals]
+    lines.append(f"| worst | | {' | '.join(f'{error:+.1f} {name}' for _, error, name in worst)} |")
     if len(complete) < len(reactions):
         lines.append(f"\n{len(complete)} of {len(reactions)} reactions: the run is not finished.")
     return "\n".join(lines)
-
-
-def _result(path: Path) -> dict | None:
-    return json.loads(path.read_text()) if path.exists() else None
