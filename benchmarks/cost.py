@@ -91,7 +91,7 @@ def main():
     if args.xc:
         print(json.dumps(measure(args.molecules[0], args.xc, args.scf, args.repeats)))
         return
-    print("| molecule | functional | points | nr_rks s | / r2scan | SCF s (cycles) | / wb97m | XC memory − r2scan, MB |")
+    print("| molecule | functional | points | nr_rks s | ÷ r2scan | SCF s (cycles) | ÷ wb97m | memory − r2scan, MB |")
     print("|---|---|---|---|---|---|---|---|")
     for molecule in args.molecules:
         found = {xc: _in_process(molecule, xc, args) for xc in FUNCTIONALS}

@@ -64,7 +64,8 @@ def table(out: Path, functionals: list[str], reactions: list[Reaction], dispersi
         lines.append(f"| {name} | {len(members)} | {' | '.join(cells)} |")
     failed = [f"{len(by_functional[f][1])}" for f in functionals]
     lines.append(f"| SCF not converged | {len(complete)} | {' | '.join(failed)} |")
-    worst = [max((abs(by_functional[f][0][r.id]), by_functional[f][0][r.id], r.id) for r in complete) for f in functionals]
+    worst = [max((abs(e[r.id]), e[r.id], r.id) for r in complete)
+             for e in (by_functional[f][0] for f in functionals)]
     lines.append(f"| worst | | {' | '.join(f'{error:+.1f} {name}' for _, error, name in worst)} |")
     if len(complete) < len(reactions):
         lines.append(f"\n{len(complete)} of {len(reactions)} reactions: the run is not finished.")
