@@ -12,6 +12,9 @@ from mlxc.xc.functional import RangeSeparated
 OWN = {"own_lda": ("lda_pw", "lda,pw_mod"), "own_pbe": ("pbe", "pbe"), "own_r2scan": ("r2scan", "r2scan"),
        "own_wb97": ("wb97", "wb97")}
 
+#: Size of the random weights: with larger ones τ's potential makes the kinetic energy of empty orbitals negative.
+WEIGHTS = 0.15
+
 WATER = "O 0 0 0; H 0 0 0.96; H 0.93 0 -0.24"
 
 
@@ -21,7 +24,7 @@ def network(name: str, omega: float = 0.3, sr_fraction: float = 0.2, seed: int =
     functional = RangeSeparated({"omega": omega, "sr_fraction": sr_fraction}, {"width": 6, "depth": 2}, name=name)
     with torch.no_grad():
         for parameter in functional.parameters():
-            parameter.add_(0.4 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+            parameter.add_(WEIGHTS * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
     functional.card = {
         "name": name, "version": "1", "description": "random weights",
         "dispersion": {"s6": 1.0, "s8": 1.3, "s9": 1.0, "a1": 0.4, "a2": 5.0},

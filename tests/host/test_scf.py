@@ -83,6 +83,14 @@ def test_one_electron_and_no_electrons_of_one_spin(xc, charge):
     assert np.isfinite(uks.Hessian().kernel()).all()
 
 
+@pytest.mark.parametrize("charge", [0, 1])
+def test_a_bond_of_one_orbital_has_sane_empty_levels(xc, charge):
+    """Midway between the atoms n > 0, ∇n = 0 and τ = 0; a grid with points there must not feel 1/τ."""
+    mol = gto.M(atom="H 0 0 0; H 0 0 0.794708", basis="6-31g", charge=charge, spin=charge, verbose=0)
+    mf = converged(dft.UKS(mol, xc=xc), level=3)
+    assert mf.mo_energy.min() > -2
+
+
 ROADS = {
     "newton": lambda mol, xc: dft.RKS(mol, xc=xc).newton(),
     "direct": lambda mol, xc: dft.RKS(mol, xc=xc).set(max_memory=0),
