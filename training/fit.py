@@ -90,14 +90,14 @@ def jacobian(functional: RangeSeparated,
     for key, p in prepared.items():
         e = energy(functional, p)
         grads = torch.autograd.grad(e, parameters, allow_unused=True)
-        values[key] = float(e)
+        values[key] = float(e.detach())
         gradients[key] = np.concatenate([np.zeros(q.numel()) if g is None else g.numpy().ravel()
                                          for g, q in zip(grads, parameters, strict=True)])
     return values, gradients
 
 
 def gauss_newton(functional: RangeSeparated, prepared: dict[str, Energies], targets: Sequence[Target],
-                 tolerances: np.ndarray, ridge: float, steps: int, log=print):
+                 tolerances: np.ndarray, ridge: float, steps: int, log=print) -> float:
     """Minimises the loss of the module's docstring in place.
 
     Args:
@@ -108,6 +108,9 @@ def gauss_newton(functional: RangeSeparated, prepared: dict[str, Energies], targ
         ridge: λ.
         steps: largest number of accepted steps.
         log: receives one line per step.
+
+    Returns:
+        The loss at the end.
     """
     start = parameters_to_vector(functional.parameters()).detach().numpy().copy()
     theta, damping = start.copy(), 1.0
@@ -129,8 +132,8 @@ def gauss_newton(functional: RangeSeparated, prepared: dict[str, Energies], targ
             _set(functional, theta)
             break
         log(f"step {step + 1:3d}  loss {loss:12.4f} -> {new:12.4f}  damping {damping:.1e}")
-        theta = trial
-        if loss - new < 1e-3 * loss:
+        theta, before, loss = trial, loss, new
+        if before - loss < 1e-3 * before:
             break
     return loss
 
