@@ -1,0 +1,145 @@
+"""End to end: densities, two steps of the fit, a model file, and a calculation by the new name."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+from pyscf import dft, gto
+
+import mlxc
+from mlxc import zoo
+from mlxc.xc.constraints import CLAIMS, measure
+from tests.training.conftest import SPECIES, TARGETS
+from training import data, train
+from training.data import Target
+
+NAME = "tiny_rs"
+
+CONFIG = f"""
+[model]
+name = "{NAME}"
+version = "0.0.1"
+description = "two steps on two species"
+
+[exchange]
+omega = 0.4
+sr_fraction = 0.1
+
+[network]
+width = 3
+depth = 1
+
+[dispersion]
+s6 = 1.0
+s8 = 0.5
+s9 = 1.0
+a1 = 0.4
+a2 = 5.0
+
+[fit]
+seed = 3
+ridge = 0.03
+steps = 2
+
+[tolerance]
+atomisation = 1.0
+one_electron = 1.0
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(printed text, folder) of the command line on H and H₂."""
+    folder = tmp_path_factory.mktemp("train")
+    (folder / "config.toml").write_text(CONFIG)
+    chosen = {key: SPECIES[key] for key in ("H", "H2")}
+    targets = [t for t in TARGETS if {key for key, _ in t.terms} <= chosen.keys()]
+    arguments = ["train", str(folder / "config.toml"), "--data", str(folder), "--features", str(folder / "features"),
+                 "--out", str(folder / "out")]
+    lines: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", arguments)
+        patch.setattr(data, "training_set", lambda _: (chosen, targets))
+        patch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(map(str, words))))
+        patch.setattr(train.train, "__defaults__", (lines.append,))
+        train.main()
+    return "\n".join(lines), folder / "out"
+
+
+def test_training_lowers_the_loss_and_prints_its_table(trained):
+    text, _ = trained
+    steps = re.findall(r"step +\d+ +loss +([\d.]+) -> +([\d.]+)", text)
+    assert len(steps) == 2 and all(float(new) < float(old) for old, new in steps)
+    assert "2 species, 2 of 2 targets" in text
+    assert re.search(r"^atomisation +1 ", text, re.MULTILINE) and re.search(r"^one_electron +1 ", text, re.MULTILINE)
+
+
+def test_trained_model_runs_in_an_scf_by_its_name(trained):
+    """The model file gives the functional that was fitted: the SCF's error is nearly that on the fit's densities."""
+    text, folder = trained
+    model = zoo.load(str(folder / f"{NAME}.toml"))
+    assert mlxc.register(model) == NAME
+    mol = gto.M(atom=list(SPECIES["H2"].atoms), basis=SPECIES["H2"].basis, verbose=0)
+    mf = dft.RKS(mol, xc=NAME)
+    mf.grids.level = 2
+    mf.kernel()
+    atom = dft.UKS(gto.M(atom="H 0 0 0", basis="6-31g", spin=1, verbose=0), xc=NAME).run()
+    assert mf.converged and atom.converged
+    scf_error = data.KCAL * (2 * atom.e_tot - mf.e_tot - mlxc.dispersion_energy(mol, NAME) - TARGETS[0].reference)
+    fit_error = float(re.search(r"^atomisation .* ([+-][\d.]+) TAE", text, re.MULTILINE)[1])
+    assert scf_error == pytest.approx(fit_error, abs=0.3)
+    assert all(m.ok for m in measure(model))
+
+
+def test_card_says_what_the_model_was_trained_on(trained):
+    card = zoo.load(str(trained[1] / f"{NAME}.toml")).card
+    assert (card["name"], card["version"], card["kind"]) == (NAME, "0.0.1", "rs")
+    assert card["claims"] == CLAIMS["rs"]
+    assert card["exchange"] == {"omega": 0.4, "sr_fraction": 0.1, "lr_fraction": 1.0}
+    assert card["domain"] == {"elements": ["H"], "charges": [0], "spins": [0, 1]}
+    assert card["training"]["fit"] == {"seed": 3, "ridge": 0.03, "steps": 2}
+
+
+def config() -> dict:
+    return train.tomllib.loads(CONFIG)
+
+
+def test_data_hash_depends_on_species_and_targets():
+    def data_hash(species, targets):
+        return train.card(config(), species, targets)["training"]["data_hash"]
+
+    hashes = {data_hash(SPECIES, TARGETS), data_hash(SPECIES, TARGETS[:-1]),
+              data_hash({"H": SPECIES["H"]}, TARGETS), data_hash(SPECIES, [*TARGETS[:-1], Target("x", "g", (), 1.0)])}
+    assert len(hashes) == 4
+    assert data_hash(SPECIES, TARGETS) in hashes
+
+
+def test_domain_leaves_out_fractional_and_one_electron_charges():
+    """A bare proton's electron says nothing about cations."""
+    domain = train.card(config(), SPECIES, TARGETS)["domain"]
+    assert domain == {"elements": ["H", "He", "Li"], "charges": [0], "spins": [0, 1]}
+
+
+def test_same_seed_gives_the_same_start():
+    settings = config() | {"fit": {"seed": 3, "ridge": 0.03, "steps": 0}}
+    starts = [train.train(settings, {}, [], "nowhere", log=lambda _: None)[0] for _ in range(2)]
+    other = train.train(settings | {"fit": settings["fit"] | {"seed": 4}}, {}, [], "nowhere", log=lambda _: None)[0]
+    one, two, three = ([p.detach().numpy() for p in f.parameters()] for f in (*starts, other))
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(one, three, strict=True))
+
+
+def test_tolerances_widen_where_form_or_basis_cannot_follow():
+    groups = {"total": 10.0, "one_electron": 2.0, "atomisation": 3.0}
+    targets = [Target("E(H)", "total", (), -0.5), Target("E(Ar)", "total", (), -527.5),
+               Target("H2+_1", "one_electron", (), None), Target("H2+_2", "one_electron", (), None),
+               Target("H3_2+_1", "one_electron", (), None), Target("R", "atomisation", (), 1.0)]
+    assert train.tolerances(targets, groups) == pytest.approx([10, 52.75, 2, 24, 10, 3])
+
+
+def test_table_names_the_worst_of_each_group():
+    targets = [Target("a", "g", (), 0.0), Target("b", "g", (), 0.0), Target("c", "h", (), 0.0)]
+    lines = train.table(targets, np.array([1.0, -3.0, 0.5])).splitlines()
+    assert lines[1].split() == ["g", "2", "2.00", "-1.00", "-3.00", "b"]
+    assert lines[2].split() == ["h", "1", "0.50", "+0.50", "+0.50", "c"]
