@@ -1,0 +1,125 @@
+"""mlxc's own constructors and `attach`."""
+
+import warnings
+
+import numpy as np
+import pytest
+from pyscf import dft, gto, scf
+from pyscf.dft import xcfun
+from pyscf.pbc import dft as pbc_dft
+from pyscf.pbc import gto as pbc_gto
+
+import mlxc
+from mlxc.errors import DomainWarning, InvalidInput, UnknownFunctional, Unsupported
+from tests.host.support import WATER, converged
+
+NAME = "toy_rs"
+
+
+@pytest.mark.parametrize("kind", ["RKS", "UKS", "ROKS", "GKS"])
+def test_objects_are_pyscfs_own(kind, water):
+    mf = getattr(mlxc, kind)(water, xc=NAME)
+    assert type(mf) is type(getattr(dft, kind)(water))
+    assert mf.xc == NAME and mf.disp is None
+
+
+def test_symmetry_open_shells_and_cells_get_pyscfs_class(cation):
+    symmetric = gto.M(atom=WATER, basis="sto-3g", symmetry=True, verbose=0)
+    cell = pbc_gto.M(atom="H 0 0 0; H 0 0 0.74", basis="gth-szv", pseudo="gth-pade", a=np.eye(3) * 3, verbose=0)
+    for mol, module in ((symmetric, dft), (cation, dft), (cell, pbc_dft)):
+        assert type(mlxc.RKS(mol, xc=NAME)) is type(module.RKS(mol))
+
+
+def test_the_shipped_model_is_the_default():
+    assert mlxc.host.ks.DEFAULT == "mlxc_rs"
+
+
+def test_upper_case_names_are_accepted(water):
+    assert mlxc.RKS(water, xc="TOY_RS").xc == NAME
+
+
+@pytest.mark.parametrize(("xc", "error", "message"), [
+    ("toy_r", UnknownFunctional, r"did you mean toy_rs\?"),
+    ("pbe", UnknownFunctional, "no functional 'pbe'"),
+    ("toy_rs,pbe", Unsupported, "combines"),
+    ("toy_rs-d3bj", Unsupported, "D4"),
+])
+def test_wrong_names_are_refused_at_once(xc, error, message, water):
+    for make in (lambda: mlxc.UKS(water, xc=xc), lambda: mlxc.attach(dft.RKS(water), xc)):
+        with pytest.raises(error, match=message):
+            make()
+
+
+@pytest.mark.parametrize("mol", [WATER, None, 3, scf])
+def test_what_is_no_molecule_is_refused(mol):
+    with pytest.raises(InvalidInput, match="expected a molecule"):
+        mlxc.RKS(mol, xc=NAME)
+
+
+def test_attach_takes_kohn_sham_objects_only(water):
+    for mf in (scf.RHF(water), water, None):
+        with pytest.raises(InvalidInput, match="expected a Kohn–Sham object"):
+            mlxc.attach(mf, NAME)
+
+
+def test_attach_refuses_another_library(water):
+    mf = dft.RKS(water)
+    mf._numint.libxc = xcfun
+    with pytest.raises(InvalidInput, match="xcfun"):
+        mlxc.attach(mf, NAME)
+
+
+def test_attach_refuses_omega_set_by_hand(water):
+    mf = dft.RKS(water)
+    mf.omega = 0.7
+    with pytest.raises(InvalidInput, match=r"omega is set to 0\.7"):
+        mlxc.attach(mf, NAME)
+    assert mf.xc == "LDA,VWN"
+
+
+def test_attach_after_a_calculation_needs_a_new_one(hydrogen):
+    mf = converged(dft.RKS(hydrogen, xc="pbe"))
+    pbe = mf.e_tot
+    assert mlxc.attach(mf, NAME) is mf and not mf.converged
+    assert converged(mf).e_tot == pytest.approx(converged(dft.RKS(hydrogen, xc=NAME)).e_tot, abs=1e-9)
+    assert mf.e_tot != pytest.approx(pbe, abs=1e-3)
+
+
+# --------------------------------------------------------------------------- outside the training domain
+
+OUTSIDE = [
+    ({"atom": "H 0 0 0; F 0 0 0.9"}, "not trained on F"),
+    ({"atom": "He 0 0 0; Ne 0 0 3"}, "not trained on He, Ne"),
+    ({"atom": WATER, "charge": 2}, r"charge \+2"),
+    ({"atom": WATER, "spin": 4}, "4 unpaired electrons"),
+]
+
+
+@pytest.mark.parametrize(("system", "message"), OUTSIDE)
+def test_systems_outside_the_training_domain_are_named(system, message):
+    mol = gto.M(basis="sto-3g", verbose=0, **system)
+    for make in (lambda: mlxc.UKS(mol, xc=NAME), lambda: mlxc.attach(dft.UKS(mol), NAME)):
+        with pytest.warns(DomainWarning, match=message) as caught:
+            make()
+        assert {w.filename for w in caught} == {__file__}
+
+
+def test_ghosts_count_for_nothing_and_cores_for_their_element():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mlxc.RKS(gto.M(atom=WATER + "; ghost-Ne 0 0 4", basis="sto-3g", verbose=0), xc=NAME)
+        mlxc.RKS(gto.M(atom=WATER, basis="sto-3g", verbose=0), xc=NAME)
+    iodine = gto.M(atom="H 0 0 0; I 0 0 1.6", basis="lanl2dz", ecp="lanl2dz", verbose=0)
+    with pytest.warns(DomainWarning, match="not trained on I "):
+        mf = mlxc.RKS(iodine, xc=NAME)
+    assert np.isfinite(converged(mf).e_tot)
+
+
+def test_functionals_without_a_card_have_no_domain():
+    mlxc.RKS(gto.M(atom="Ne 0 0 0", basis="sto-3g", verbose=0), xc="own_pbe")
+
+
+def test_ghost_atoms_take_part_with_their_basis(hydrogen):
+    """The counterpoise energy lies below the bare one."""
+    ghost = gto.M(atom="H 0 0 0; H 0.1 0.2 0.74; ghost-H 0 0 1.5", basis="6-31g", verbose=0)
+    assert converged(mlxc.RKS(ghost, xc=NAME)).e_tot < converged(mlxc.RKS(hydrogen, xc=NAME)).e_tot - 1e-6
