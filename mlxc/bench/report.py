@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mlxc.bench.sets import Reaction
+from mlxc.errors import InvalidInput
 
 KCAL = 627.5094740631  # kcal/mol in a hartree (CODATA 2018)
 
@@ -45,9 +46,15 @@ def table(out: Path, functionals: list[str], reactions: list[Reaction], dispersi
 
     Returns:
         Markdown: rows of subsets with "MAE (mean signed error)", then families, all, and the SCF failures.
+
+    Raises:
+        InvalidInput: no reaction is finished with every functional.
     """
     by_functional = {f: errors(out, f, reactions, dispersion) for f in functionals}
     complete = [r for r in reactions if all(r.id in by_functional[f][0] for f in functionals)]
+    if not complete:
+        raise InvalidInput(f"{out} holds no reaction that is finished with all of {', '.join(functionals)}: "
+                           "run the benchmark first, or name fewer functionals")
     groups: dict[str, list[Reaction]] = defaultdict(list)
     for reaction in complete:
         groups[reaction.subset].append(reaction)
@@ -62,7 +69,7 @@ def table(out: Path, functionals: list[str], reactions: list[Reaction], dispersi
             e = np.array([by_functional[functional][0][r.id] for r in members])
             cells.append(f"{np.abs(e).mean():.2f} ({e.mean():+.2f})")
         lines.append(f"| {name} | {len(members)} | {' | '.join(cells)} |")
-    failed = [f"{len(by_functional[f][1])}" for f in functionals]
+    failed = [str(sum(r.id in by_functional[f][1] for r in complete)) for f in functionals]
     lines.append(f"| SCF not converged | {len(complete)} | {' | '.join(failed)} |")
     worst = [max((abs(e[r.id]), e[r.id], r.id) for r in complete)
              for e in (by_functional[f][0] for f in functionals)]
