@@ -69,7 +69,7 @@ def _excited_state_gradient(original, td_grad, *args, **kwargs):
 
 
 def _card_d4(base: type) -> type:
-    class DFTD4Dispersion(base):  # type: ignore[misc, valid-type]
+    class DFTD4Dispersion(base):
         wrapped_by_mlxc = base
         _param = _mol = _disp = None  # for __del__, where __init__ does not get far
 

@@ -366,4 +366,5 @@ def xc_reference(original, xc_code):
     xc = libxc._get_xc(xc_code)
     if not isinstance(xc, Registered):
         return original(xc_code)
-    return [f"{xc.name} {xc.card['version']}: {xc.card['description']}" if xc.card else f"{xc.name}: registered with mlxc"]
+    said = f"{xc.card['version']}: {xc.card['description']}" if xc.card else "registered with mlxc"
+    return [f"{xc.name} {said}"]

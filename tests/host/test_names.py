@@ -69,8 +69,8 @@ def test_upper_case_gives_the_same_energy(hydrogen):
     assert converged(dft.RKS(hydrogen, xc="TOY_RS")).e_tot == converged(dft.RKS(hydrogen, xc="toy_rs")).e_tot
 
 
-MIXTURES = ["toy_rs,pbe", "pbe,toy_rs", "toy_rs,", ",toy_rs", "0.5*toy_rs+0.5*pbe", "toy_rs+pbe", "toy_rs-pbe", "hf+toy_rs",
-            "toy_rs-d3", "toy_rs-d3bj", "TOY_RS,PBE", "toy_rs + toy_rs", "-toy_rs", "toy_rs-d4,pbe"]
+MIXTURES = ["toy_rs,pbe", "pbe,toy_rs", "toy_rs,", ",toy_rs", "0.5*toy_rs+0.5*pbe", "toy_rs+pbe", "toy_rs-pbe",
+            "hf+toy_rs", "toy_rs-d3", "toy_rs-d3bj", "TOY_RS,PBE", "toy_rs + toy_rs", "-toy_rs", "toy_rs-d4,pbe"]
 
 
 @pytest.mark.parametrize("xc", MIXTURES)

@@ -104,7 +104,11 @@ def test_hessians_are_derivatives_of_the_force(kind, xc, hydrogen):
     np.testing.assert_allclose(analytic, numeric, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["singlet", pytest.param("triplet", marks=pytest.mark.slow), pytest.param("UKS", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", [
+    "singlet",
+    pytest.param("triplet", marks=pytest.mark.slow),
+    pytest.param("UKS", marks=pytest.mark.slow),
+])
 def test_excited_state_forces_are_derivatives_of_the_energy(kind, xc, hydrogen):
     """The only user of third derivatives; without grid response, so on a larger grid and along the bond."""
 

@@ -82,7 +82,8 @@ QUICK = {
     "scanner": _scanner,
     "density fitting, auxbasis given": lambda xc: converged(
         dft.RKS(gto.M(**H2), xc=xc).density_fit(auxbasis="weigend")).e_tot,
-    "density fitting": lambda xc: converged(dft.RKS(gto.M(**WATER_MOL | {"basis": "6-31g"}), xc=xc).density_fit()).e_tot,
+    "density fitting": lambda xc: converged(
+        dft.RKS(gto.M(**WATER_MOL | {"basis": "6-31g"}), xc=xc).density_fit()).e_tot,
     "only_dfj": lambda xc: converged(dft.RKS(gto.M(**H2), xc=xc).density_fit(only_dfj=True)).e_tot,
     "RKS gradient": lambda xc: _gradient(_rks(xc, WATER_MOL)),
     "UKS gradient": lambda xc: _gradient(_uks(xc)),

@@ -1,4 +1,4 @@
-"""Self-consistent fields of the learned functional: potential = derivative of the energy, and one energy by all roads."""
+"""Self-consistent fields of the learned functional: potential and energy belong together, all roads lead to one."""
 
 import numpy as np
 import pytest
