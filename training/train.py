@@ -105,7 +105,8 @@ def card(config: dict, species: dict[str, Species], targets: Sequence[Target]) -
             "date": time.strftime("%Y-%m-%d"),
             "summary": "atomisation energies of 98 closed-shell neutral molecules (W4-11, W4-17); atoms H–Ar: total "
                        "energies, ionisation energies, affinities, fractional charges (no ions of B, P, S); "
-                       "one-electron systems; densities of wB97X, def2-TZVPD and aug-cc-pVTZ",
+                       "one-electron systems; densities of wB97X, def2-TZVPD and aug-cc-pVTZ; D4 damping of wB97X-rev, "
+                       "not fitted",
             "tolerance_kcal": config["tolerance"],
             "fit": config["fit"],
         },
