@@ -8,10 +8,14 @@ class it replaces.
 
 import numpy as np
 from pyscf import gto
-from pyscf.scf import dispersion as host
 
 from mlxc.errors import Unsupported
 from mlxc.host import seam
+
+try:
+    from pyscf.dispersion import dftd4
+except (ImportError, OSError):  # absent, or its library does not load
+    dftd4 = None
 
 #: The damping parameter of D4 that a card may leave out, E. Caldeweyher et al., doi:10.1063/1.5090222.
 DEFAULTS = {"s9": 1.0}
@@ -32,13 +36,13 @@ def dispersion_energy(mol: gto.Mole, name: str) -> float:
         Unsupported: pyscf-dispersion is not installed, the card has no parameters, or the system is periodic.
     """
     require(name)
-    return float(host.dftd4.DFTD4Dispersion(mol, xc=seam.find(name).name).get_dispersion()["energy"])
+    return float(dftd4.DFTD4Dispersion(mol, xc=seam.find(name).name).get_dispersion()["energy"])
 
 
 def require(name: str):
     """Raises Unsupported unless D4 can be computed for this functional."""
     parameters(seam.find(name))
-    if host.dftd4 is None:
+    if dftd4 is None:
         raise Unsupported("D4 needs pyscf-dispersion, which is not installed: pip install 'mlxc[disp]'")
 
 
@@ -51,9 +55,9 @@ def parameters(xc: seam.Registered) -> dict[str, float]:
 
 def install():
     """Puts the class that knows the cards in the place of PySCF's, and refuses gradients that would leave D4 out."""
-    if host.dftd4 is not None:
-        original = host.dftd4.DFTD4Dispersion
-        host.dftd4.DFTD4Dispersion = _card_d4(getattr(original, "wrapped_by_mlxc", original))
+    if dftd4 is not None:
+        original = dftd4.DFTD4Dispersion
+        dftd4.DFTD4Dispersion = _card_d4(getattr(original, "wrapped_by_mlxc", original))
     from pyscf.grad import tdrhf
 
     seam.wrap(tdrhf.Gradients, "kernel", _excited_state_gradient)

@@ -18,6 +18,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from pyscf import __version__ as pyscf_version
 from pyscf.dft import libxc
+from pyscf.soscf import newton_ah
 from torch import Tensor
 
 from mlxc.errors import IncompatibleHost, InvalidDensity, InvalidInput, UnknownFunctional, Unsupported
@@ -28,7 +29,7 @@ from mlxc.xc.derivatives import xc_rows
 from mlxc.zoo import Card
 
 #: PySCF versions that the host tests ran on.
-TESTED_VERSIONS = "2.14"
+TESTED_VERSIONS = "2.13 and 2.14"
 
 #: Highest derivative of the energy that autograd is asked for; PySCF needs the third for excited-state gradients.
 MAX_DERIVATIVE = 3
@@ -303,7 +304,7 @@ def verify_host(module=libxc):
 
 def _incompatible(what: str) -> IncompatibleHost:
     return IncompatibleHost(f"PySCF {pyscf_version} cannot take mlxc's functionals: {what}. mlxc works with PySCF "
-                            f"{TESTED_VERSIONS}: pip install 'pyscf=={TESTED_VERSIONS}.*'")
+                            f"{TESTED_VERSIONS}: pip install 'pyscf==2.14.*'")
 
 
 def install():
@@ -311,6 +312,7 @@ def install():
     verify_host()
     for hook in (_eval_xc, _get_system_xc, define_xc_, test_deriv_order, xc_reference):
         wrap(libxc, hook.__name__, hook)
+    wrap(newton_ah._CIAH_SOSCF, "build", _build_second_order)
 
 
 def wrap(owner, name: str, hook: Callable):
@@ -351,6 +353,16 @@ def define_xc_(original, ni, description, *args, **kwargs):
     if search(description):
         raise Unsupported(f"define_xc_ would lose the exact exchange of {description}: set mf.xc = {description!r}")
     return original(ni, description, *args, **kwargs)
+
+
+def _build_second_order(original, mf, *args, **kwargs):
+    """A second-order solver takes energies from the object inside it, which settings made later do not reach."""
+    for key in ("xc", "disp"):
+        outside, inside = getattr(mf, key, None), getattr(mf._scf, key, None)
+        if outside != inside and any(search(getattr(layer, "xc", None)) for layer in (mf, mf._scf)):
+            raise Unsupported(f"mf.{key} was set to {outside!r} after newton(), whose energies are still computed with "
+                              f"{inside!r}: set it before newton(), or use mlxc.attach")
+    return original(mf, *args, **kwargs)
 
 
 def test_deriv_order(original, xc_code, deriv, raise_error=False):

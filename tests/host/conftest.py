@@ -11,12 +11,15 @@ from tests.host.support import OWN, WATER, network
 
 @pytest.fixture(scope="session", autouse=True)
 def registered():
-    """Registers the references under their own names and a network with random weights, `toy_rs`."""
+    """Registers the references under their own names, and networks with random weights, one of them with VV10."""
     for name, (source, _) in OWN.items():
         functional = reference(source)
         functional.name = name
         seam.register(functional)
     seam.register(network("toy_rs"))
+    with_vv10 = network("toy_vv10")
+    with_vv10.nlc_coeff = (((6.0, 0.01), 1.0),)
+    seam.register(with_vv10)
 
 
 @pytest.fixture(scope="session")

@@ -167,6 +167,13 @@ def test_other_dispersion_corrections_are_refused(disp, water):
         dft.RKS(water, xc=NAME).set(disp=disp).kernel()
 
 
+def test_parameters_of_another_functional_have_to_be_named(water, without):
+    """PySCF's own way to ask for them."""
+    mf = converged(dft.RKS(water, xc=NAME), disp="d4:pbe")
+    expected = dftd4.DFTD4Dispersion(water, xc="pbe").get_dispersion()["energy"]
+    assert mf.e_tot - without.e_tot == pytest.approx(float(expected), abs=1e-8)
+
+
 def test_functionals_without_parameters_are_refused(water):
     with pytest.raises(Unsupported, match="own_pbe has no dispersion parameters"):
         dft.RKS(water, xc="own_pbe").set(disp="d4").kernel()
@@ -202,6 +209,7 @@ def test_gradients_of_excited_states_are_refused(hydrogen):
 
 
 def test_a_missing_library_is_named(water, monkeypatch):
+    monkeypatch.setattr(dispersion, "dftd4", None)
     monkeypatch.setattr(host, "dftd4", None)
     for ask in (lambda: mlxc.dispersion_energy(water, NAME), lambda: mlxc.attach(dft.RKS(water), NAME, disp=True),
                 lambda: mlxc.RKS(water, xc=f"{NAME}-d4")):

@@ -19,6 +19,13 @@ def test_pyscf_learns_the_kind_of_functional(registered):
     assert not libxc.is_hybrid_xc("own_pbe")
 
 
+def test_vv10_may_be_part_of_a_functional(hydrogen):
+    assert libxc.is_nlc("toy_vv10") and libxc.nlc_coeff("toy_vv10") == (((6.0, 0.01), 1.0),)
+    assert dft.RKS(hydrogen, xc="toy_vv10").do_nlc()
+    assert not dft.RKS(hydrogen, xc="toy_vv10").set(nlc=0).do_nlc()
+    assert libxc.nlc_coeff("wb97m_v") == (((6.0, 0.01), 1.0),)
+
+
 def test_purely_long_range_exchange_has_no_short_range_part():
     seam.register(network("toy_lr", omega=0.4, sr_fraction=0.0))
     assert dft.numint.NumInt().rsh_and_hybrid_coeff("toy_lr") == (0.4, 1.0, 0.0)
@@ -103,6 +110,15 @@ def test_define_xc_is_refused(hydrogen):
     with pytest.raises(Unsupported, match=r"set mf\.xc"):
         dft.RKS(hydrogen).define_xc_("toy_rs", "MGGA")
     dft.RKS(hydrogen).define_xc_("pbe", "GGA")
+
+
+@pytest.mark.parametrize(("xc", "key", "value"), [("pbe", "xc", "toy_rs"), ("toy_rs", "xc", "pbe"),
+                                                  ("toy_rs", "disp", "d4")])
+def test_settings_that_a_second_order_solver_would_miss_are_refused(xc, key, value, hydrogen):
+    mf = dft.RKS(hydrogen, xc=xc).newton()
+    setattr(mf, key, value)
+    with pytest.raises(Unsupported, match=rf"mf\.{key} was set to '{value}' after newton"):
+        mf.kernel()
 
 
 def test_fourth_derivatives_are_refused():

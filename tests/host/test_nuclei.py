@@ -16,6 +16,7 @@ KINDS = {
     "newton": lambda mol, xc: dft.RKS(mol, xc=xc).newton(),
     "x2c": lambda mol, xc: dft.RKS(mol, xc=xc).sfx2c1e(),
     "VV10 by hand": lambda mol, xc: dft.RKS(mol, xc=xc).set(nlc="vv10"),
+    "VV10 in the name": lambda mol, xc: dft.RKS(mol, xc="toy_vv10"),
     "D4": lambda mol, xc: dft.RKS(mol, xc=xc).set(disp="d4"),
     "PCM": lambda mol, xc: dft.RKS(mol, xc=xc).PCM(),
 }
@@ -90,6 +91,7 @@ def test_a_geometry_optimiser_finds_the_minimum(xc):
     "RKS, density fitting",
     pytest.param("density fitting", marks=pytest.mark.slow),
     pytest.param("VV10 by hand", marks=pytest.mark.slow),
+    pytest.param("VV10 in the name", marks=pytest.mark.slow),
     "D4",
     pytest.param("PCM", marks=pytest.mark.slow),
 ])
