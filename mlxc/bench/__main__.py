@@ -43,8 +43,9 @@ def run(data, which, xc, out, part):
 @_options
 @click.option("--no-disp", is_flag=True, help="SCF energies alone.")
 def report_command(data, which, xc, out, no_disp):
-    """Prints the table of errors."""
-    click.echo(report.table(out, xc.split(","), _reactions(data, which)[0], not no_disp))
+    """Prints the table of errors, without the reactions whose species were trained on."""
+    reactions = [r for r in _reactions(data, which)[0] if r.id not in sets.TRAINED_ON]
+    click.echo(report.table(out, xc.split(","), reactions, not no_disp))
 
 
 if __name__ == "__main__":

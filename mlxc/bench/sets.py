@@ -9,6 +9,9 @@ from pyscf.data.elements import charge as nuclear_charge
 
 from mlxc.bench.protocol import STANDARD, Protocol
 
+#: Reactions of one-electron H₂⁺, which mlxc's functionals are trained on: never part of a score.
+TRAINED_ON = ("SIE4x4-001", "SIE4x4-002", "SIE4x4-003", "SIE4x4-004")
+
 
 @dataclass(frozen=True)
 class Job:
