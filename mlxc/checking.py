@@ -20,25 +20,27 @@ def check_model(functional: Model) -> list[Row]:
     """The measured rows, and one that fails for every claim that nothing measures.
 
     Returns:
-        Rows of `id`, `claimed`, `violation`, `tolerance`, `ok`.
+        Rows of `id`, `law`, `hard`, `claimed`, `violation`, `tolerance`, `ok`.
     """
     claims = functional.card["claims"]
-    keys = ("id", "claimed", "violation", "tolerance", "ok")
-    found = constraints.measure(functional) + physics.measure(functional)
-    rows = [{key: getattr(row, key) for key in keys} for row in found]
+    keys = ("id", "law", "hard", "claimed", "violation", "tolerance", "ok")
+    found = constraints.measure(functional, constraints.CONSTRAINTS + physics.CONSTRAINTS)
+    rows = [dict(zip(keys, (row.id, row.constraint.law, row.constraint.hard, row.claimed, row.violation, row.tolerance,
+                            row.ok), strict=True)) for row in found]
     measured = {row["id"] for row in rows}
-    return rows + [dict(zip(keys, (claim, True, None, None, False), strict=True))
+    return rows + [dict(zip(keys, (claim, "", True, True, None, None, False), strict=True))
                    for claim in claims if claim not in measured]
 
 
 def rows_as_text(rows: list[Row]) -> str:
     """A table: what is claimed, how large the violation is and may be."""
-    lines = [f"{'constraint':32s} {'claimed':8s} {'violation':>12s} {'tolerance':>12s}"]
+    lines = [f"{'constraint':26s} {'kind':5s} {'claimed':8s} {'violation':>12s} {'tolerance':>12s}"]
     for row in rows:
         violation, tolerance = (f"{row[key]:12.1e}" if row[key] is not None else "not measured"
                                 for key in ("violation", "tolerance"))
         verdict = "holds" if row["ok"] else ("VIOLATED" if row["claimed"] else "does not hold, not claimed")
-        lines.append(f"{row['id']:32s} {'yes' if row['claimed'] else 'no':8s} {violation} {tolerance}  {verdict}")
+        kind, claimed = "hard" if row["hard"] else "soft", "yes" if row["claimed"] else "no"
+        lines.append(f"{row['id']:26s} {kind:5s} {claimed:8s} {violation} {tolerance}  {verdict:8s} {row['law']}")
     return "\n".join(lines)
 
 

@@ -23,13 +23,17 @@ from torch import Tensor
 
 from mlxc.xc.density import Density
 from mlxc.xc.reference.lda import RHO_FLOOR
-from mlxc.xc.safe import divide, power
+from mlxc.xc.safe import power
 
 GAMMA = 0.2195149727645171 / 0.804
 TAU_UEG = 0.3 * (6 * pi**2) ** (2 / 3)
 
 #: Spin density below which a channel is empty, bohr⁻³; its variables are then those of a uniform gas of density 1.
 EMPTY_CHANNEL = 1e-15
+
+#: τ/τ_UEG below which an orbital's gradient counts as vanished, with τ_W as with τ: z = 1 without a slope, for τ_W/τ is
+#: rounding noise there, and its derivative would multiply rounding errors of the energy by 1/τ.
+STATIONARY = 1e-8
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ def _variables(n: Tensor, sigma: Tensor, tau: Tensor, tau_ueg: Tensor) -> Variab
     u = GAMMA * sigma / (GAMMA * sigma + gradient_unit)  # not γs²/(1 + γs²): no overflow for any s²
     tau = tau.clamp(min=0)
     tau_w = sigma / (8 * n)
-    z = divide(tau_w, tau, 0.0, otherwise=1.0)  # one orbital's gradient may vanish, and its τ with it
+    moving = tau > STATIONARY * tau_ueg
+    z = torch.where(moving, tau_w / torch.where(moving, tau, 1.0), 1.0)
     w = 1 - 2 * (tau - tau_w) / (tau + tau_ueg)
     rs = (3 / (4 * pi * n)) ** (1 / 3)
     return Variables(kf, sigma / gradient_unit, u, w, z, rs / (1 + rs))

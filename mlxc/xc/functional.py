@@ -4,7 +4,7 @@
 
     E_xc = E_x^{LR,HF}(ω) + a E_x^{SR,HF}(ω)                              exact exchange, from the host program
          + (1 − a) Σ_σ ∫ e_x^LDA(n_σ) A(ω/k_Fσ) F_θ(u_σ, w_σ, v_σ) dr     learned short-range exchange
-         + ∫ (1 − q) [Σ_σ e_c^σσ (1 − z_σ) G^ss_θ + e_c^ab G^os_θ] dr     learned correlation
+         + ∫ (1 − q) [Σ_σ e_c^σσ (1 − w_σ) G^ss_θ + e_c^ab G^os_θ] dr     learned correlation
 
 with the variables of `features`, the uniform-gas energies of `reference.lda` and `reference.attenuation`, and
 
@@ -12,6 +12,9 @@ with the variables of `features`, the uniform-gas energies of `reference.lda` an
 
 N_1 and N_2 being the outputs of one network for each of F, G^ss and G^os. u = w = 0 in the uniform gas, so F = G = 1
 there whatever the networks say; 1 − κ < F < 1 + κ (Lieb–Oxford, κ = 0.804) and 0 < G < 2 everywhere else.
+
+1 − w_σ = 2 (τ_σ − τ_Wσ)/(τ_σ + τ_UEGσ) is 0 for one orbital and 1 in the uniform gas, as 1 − z_σ = 1 − τ_Wσ/τ_σ is, but
+its derivative in τ_σ stays finite where an orbital's gradient vanishes, as midway between the atoms of H₂.
 """
 
 from collections.abc import Iterator
@@ -109,7 +112,7 @@ class RangeSeparated(nn.Module):
             e_x = (1 - self.sr_fraction) * occupied * short_range_lda_exchange(rho, self.omega)
             v = self.omega / (self.omega + x.kf)
             yield Term("exchange", e_x, x.u, x.w, torch.stack((x.u, x.w, v), -1), KAPPA)
-            e_c = not_one_electron * occupied * e_same[spin] * (1 - x.z)
+            e_c = not_one_electron * occupied * e_same[spin] * (1 - x.w)
             yield Term("same_spin", e_c, x.u, x.w, torch.stack((x.u, x.w, x.r), -1), 1.0)
         x = x_total
         inputs = torch.stack((x.u, x.w, x.r, zeta2), -1)

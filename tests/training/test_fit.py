@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from mlxc.xc import constraints
+from mlxc.xc import violations
 from mlxc.xc.density import Density
 from tests.functionals import random_functional
 from tests.training.conftest import SPECIES, TARGETS, TINY
@@ -22,7 +22,7 @@ def toy_functional(seed: int = 0):
 
 def toy_energies(functional, count: int = 150) -> dict[str, fit.Energies]:
     """Species made of a few random points each."""
-    d = constraints.sampled_density(5 * count)
+    d = violations.sampled_density(5 * count)
     prepared = {}
     for i in range(count):
         block = slice(5 * i, 5 * i + 5)

@@ -9,7 +9,7 @@ import torch
 
 from mlxc import zoo
 from mlxc.testing import assert_obeys
-from mlxc.xc import constraints, features
+from mlxc.xc import constraints, features, violations
 from mlxc.xc.functional import RangeSeparated
 from mlxc.xc.reference.lda import stoll_partition
 from tests.functionals import random_functional
@@ -46,7 +46,7 @@ class Offset(Changed):
 
 
 class WithoutGate(Changed):
-    """q = 0: the energy vanishes, for 1 − z_σ and Stoll's partition do, the potential of the empty channel does not."""
+    """q = 0: the energy vanishes, for 1 − w_σ and Stoll's partition do, the potential of the empty channel does not."""
 
     def indicator(self, z, zeta2):
         return torch.zeros_like(z)
@@ -65,7 +65,7 @@ class PlainGate(WithoutGate):
 
 
 class WithoutLikeSpinFactor(Changed):
-    """1 − z_σ is left out."""
+    """1 − w_σ is left out."""
 
     def changed(self, term, density, spin):
         if term.network != "same_spin":
@@ -205,6 +205,6 @@ def test_indicator_is_zero_in_closed_shells():
 
 def test_sampled_densities_are_those_of_electrons():
     """τ_σ ≥ τ_Wσ and |∇n_a·∇n_b| ≤ |∇n_a||∇n_b|: no law is measured where no density can be."""
-    d = constraints.sampled_density()
+    d = violations.sampled_density()
     assert (d.tau >= d.sigma[::2] / (8 * d.rho) * (1 - 1e-12)).all()
     assert (d.sigma[1] ** 2 <= d.sigma[0] * d.sigma[2] * (1 + 1e-12)).all()

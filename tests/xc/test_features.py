@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from mlxc.testing import assert_derivative, assert_finite
-from mlxc.xc import constraints, features
+from mlxc.xc import features, violations
 from mlxc.xc.density import Density
 
-SAMPLED = constraints.sampled_density(500)
+SAMPLED = violations.sampled_density(500)
 FIELDS = ("u", "w", "z", "r")
 
 
@@ -34,7 +34,7 @@ def test_variables_equal_their_definitions():
 def test_channel_is_the_closed_shell_made_of_it():
     """Spin scaling: the variables of n_σ are those of the total density 2n_σ."""
     for spin, (occupied, x) in enumerate(channels(SAMPLED)):
-        doubled = features.total(constraints.channel_doubled(SAMPLED, spin))
+        doubled = features.total(violations.channel_doubled(SAMPLED, spin))
         assert occupied.all()
         for name in ("kf", "s2", *FIELDS):
             torch.testing.assert_close(getattr(x, name), getattr(doubled, name), rtol=1e-12, atol=1e-13)
@@ -49,14 +49,14 @@ def test_inputs_are_bounded():
 
 
 def test_gradient_and_kinetic_variables_vanish_together_in_the_uniform_gas():
-    gas = constraints.uniform_gas()
+    gas = violations.uniform_gas()
     for x in (features.total(gas), *(x for _, x in channels(gas))):
         assert not x.u.any()
         assert x.w.abs().max() < 1e-15
 
 
 def test_one_orbital_has_z_and_w_of_one():
-    for d in (constraints.one_orbital(), constraints.swapped(constraints.one_orbital())):
+    for d in (violations.one_orbital(), violations.swapped(violations.one_orbital())):
         x = features.total(d)
         for value in (x.z, x.w):
             torch.testing.assert_close(value, torch.ones_like(value), rtol=0, atol=1e-14)
@@ -64,7 +64,7 @@ def test_one_orbital_has_z_and_w_of_one():
 
 def test_dimensionless_variables_do_not_change_under_scaling():
     for factor in (0.01, 3.0):
-        x, scaled = (features.total(d) for d in (SAMPLED, constraints.scaled(SAMPLED, factor)))
+        x, scaled = (features.total(d) for d in (SAMPLED, violations.scaled(SAMPLED, factor)))
         for name in ("s2", "u", "w", "z"):
             torch.testing.assert_close(getattr(scaled, name), getattr(x, name), rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(scaled.kf, factor * x.kf, rtol=1e-13, atol=0)
@@ -72,9 +72,9 @@ def test_dimensionless_variables_do_not_change_under_scaling():
 
 def test_polarisation_is_symmetric_and_between_0_and_1():
     zeta2 = features.zeta2(SAMPLED)
-    torch.testing.assert_close(features.zeta2(constraints.swapped(SAMPLED)), zeta2, rtol=1e-14, atol=0)
+    torch.testing.assert_close(features.zeta2(violations.swapped(SAMPLED)), zeta2, rtol=1e-14, atol=0)
     assert (zeta2 >= 0).all() and (zeta2 <= 1).all()
-    assert torch.equal(features.zeta2(constraints.one_orbital()), torch.ones(4000, dtype=torch.float64))
+    assert torch.equal(features.zeta2(violations.one_orbital()), torch.ones(4000, dtype=torch.float64))
 
 
 def test_polarisation_of_closed_shells_is_zero():

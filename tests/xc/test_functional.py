@@ -11,7 +11,7 @@ from pyscf import dft, gto
 import mlxc
 from mlxc import zoo
 from mlxc.testing import assert_closed_shell_consistent, assert_spin_symmetric
-from mlxc.xc import constraints, features
+from mlxc.xc import constraints, features, violations
 from mlxc.xc.density import Density, variables_from_rows
 from mlxc.xc.derivatives import xc_rows
 from mlxc.xc.functional import KAPPA, RangeSeparated
@@ -77,7 +77,7 @@ def test_untrained_exchange_has_the_gradient_expansion_of_pbe():
     tau = features.TAU_UEG * 2 ** (-2 / 3) * n + sigma / 8
     d = Density.unpolarized(n, sigma, tau)
     gas = Density.unpolarized(n, 0 * sigma, tau - sigma / 8)
-    enhancement = constraints.exchange(functional, d) / constraints.exchange(functional, gas)
+    enhancement = violations.exchange(functional, d) / violations.exchange(functional, gas)
     assert (enhancement.item() - 1) / s2 == pytest.approx(0.2195149727645171, rel=1e-4)
     assert KAPPA == 0.804
 
@@ -86,7 +86,7 @@ def test_short_range_exchange_fades_with_range_separation():
     """Full exchange at ω → 0, none at ω → ∞; a share a of it comes from the host."""
     d = Density.from_variables(variables(1))
     make = lambda omega, a: random_functional(0.0, omega=omega, sr_fraction=a)  # noqa: E731
-    values = [constraints.exchange(make(omega, 0.0), d).abs().sum().item() for omega in (0.0, 1e-6, 0.3, 1e4)]
+    values = [violations.exchange(make(omega, 0.0), d).abs().sum().item() for omega in (0.0, 1e-6, 0.3, 1e4)]
     assert values[0] == pytest.approx(values[1], rel=1e-5)
     assert values[0] > values[2] > 1e3 * values[3]
     gas = [sum(t.gas.sum().item() for t in make(0.3, a).terms(d) if t.network == "exchange") for a in (0.0, 0.25)]
@@ -115,6 +115,29 @@ def test_pairs_in_closed_shells_are_not_taken_for_one_electron():
     energy = {t.network: functional.term_energy(t) for t in functional.terms(pair)}
     assert (energy["same_spin"].abs() < 1e-13 * energy["opposite_spin"].abs()).all()
     assert (energy["opposite_spin"] < 0).all()
+
+
+def test_potential_stays_finite_where_an_orbitals_gradient_vanishes():
+    """Midway in H₂ τ and τ_W vanish together; with a factor 1 − τ_W/τ the potential is there −∞, −e_c/τ."""
+    functional = random_functional()
+    one = torch.ones(6, dtype=torch.float64)
+    tau = torch.tensor([0.0, 1e-30, 1e-20, 1e-10, 1e-6, 1e-3], dtype=torch.float64)
+    for noise in (0.3, 1.0, 1.7):  # z is rounding noise where both vanish
+        sigma = 8 * 0.1 * tau * noise
+        v_tau = xc_rows(functional, (0.2 * one, 4 * sigma, 2 * tau), 1)[3]
+        assert v_tau.abs().max() < 1
+        v_tau = xc_rows(functional, (0.1 * one, 0.1 * one, sigma, sigma, sigma, tau, tau), 1)[6:]
+        assert v_tau.abs().max() < 1
+
+
+def test_rounding_is_not_multiplied_where_one_electrons_gradient_vanishes():
+    """Midway in H₂⁺: z is noise, and the parts of PW92 cancel to 1e-16 only."""
+    n = torch.logspace(-5, 2, 200, dtype=torch.float64)
+    zero, tau = torch.zeros_like(n), 1e-20 * n
+    for noise in (0.3, 0.9, 1.5):
+        sigma = 8 * n * tau * noise
+        rows = xc_rows(Correlation(random_functional()), (n, zero, sigma, zero, zero, tau, zero), 1)
+        assert rows[1:3].abs().max() < 1e-14 and rows[6:].abs().max() < 1e-6
 
 
 ONE_ELECTRON = {
@@ -150,7 +173,7 @@ class Correlation:
         self.functional = functional
 
     def edens(self, density):
-        return constraints.correlation(self.functional, density)
+        return violations.correlation(self.functional, density)
 
 
 class PW92:
