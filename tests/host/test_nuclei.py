@@ -47,8 +47,8 @@ def test_forces_are_derivatives_of_the_energy(kind, xc, water, cation):
     step = direction(mol.natm, 3)
     numeric = derivative(lambda t: _calculation(kind, moved(mol, t * step), xc).e_tot, 5e-3)
     analytic = np.vdot(_force(_calculation(kind, mol, xc)), step)
-    # PySCF keeps PCM's surface charges fixed to 1e-6; X2C's gradient is exact
-    assert analytic == pytest.approx(numeric, abs=1e-5 if kind == "PCM" else 2e-7)
+    # PCM solves for its surface charges, and second-order SCF for its orbitals, less tightly than the others
+    assert analytic == pytest.approx(numeric, abs={"PCM": 1e-5, "newton": 2e-6}.get(kind, 2e-7))
 
 
 def test_forces_without_grid_response_are_close_on_a_fine_grid(xc, hydrogen):

@@ -127,11 +127,17 @@ def test_polarizability_is_the_second_derivative_in_a_field(rks, xc, water):
     assert 4 * np.vdot(mo1, h1) == pytest.approx(derivative(moment, FIELD), abs=1e-6)
 
 
-def test_second_order_scf_finds_the_same_minimum(rks, uks, xc, water, cation):
-    fitted = converged(dft.RKS(water, xc=xc).density_fit(auxbasis="weigend"))
-    for mf in (rks, uks, converged(dft.ROKS(cation, xc=xc)), fitted):
-        fresh = mf.copy().reset().set(mo_coeff=None, mo_occ=None, conv_tol=1e-10)
-        assert fresh.newton().run().e_tot == pytest.approx(mf.e_tot, abs=1e-8)
+@pytest.mark.parametrize("kind", ["RKS", "UKS", pytest.param("ROKS", marks=pytest.mark.slow),
+                                  pytest.param("density fitting", marks=pytest.mark.slow)])
+def test_second_order_scf_finds_the_same_minimum(kind, rks, uks, xc, water, cation):
+    if kind == "ROKS":
+        mf = converged(dft.ROKS(cation, xc=xc))
+    elif kind == "density fitting":
+        mf = converged(dft.RKS(water, xc=xc).density_fit(auxbasis="weigend"))
+    else:
+        mf = {"RKS": rks, "UKS": uks}[kind]
+    fresh = mf.copy().reset().set(mo_coeff=None, mo_occ=None, conv_tol=1e-10)
+    assert fresh.newton().run().e_tot == pytest.approx(mf.e_tot, abs=1e-8)
 
 
 def test_converged_states_are_stable_inside(rks, uks):
@@ -145,10 +151,10 @@ def test_a_stretched_bond_breaks_its_symmetry(xc):
     """H₂ at 3 Å: the restricted state is unstable, and the unrestricted one below it is near two atoms."""
     mol = gto.M(atom="H 0 0 0; H 0.4 0.3 3.0", basis="sto-3g", verbose=0)
     mf = converged(dft.RKS(mol, xc=xc))
-    _, external, _, stable = mf.stability(external=True, return_status=True)
+    *_, stable = mf.stability(external=True, return_status=True)
     assert not stable
     broken = dft.UKS(mol, xc=xc)
     broken.grids.level = 0
-    broken.kernel(dm0=broken.make_rdm1(external, np.array([mf.mo_occ / 2] * 2)))
-    assert broken.e_tot < mf.e_tot - 1e-2
+    broken.kernel(dm0=np.array([np.diag([1.0, 0.0]), np.diag([0.0, 1.0])]))
+    assert broken.converged and broken.e_tot < mf.e_tot - 1e-2
     assert broken.spin_square()[0] > 0.8
