@@ -42,10 +42,11 @@ def run(data, which, xc, out, part):
 @main.command("report")
 @_options
 @click.option("--no-disp", is_flag=True, help="SCF energies alone.")
-def report_command(data, which, xc, out, no_disp):
+@click.option("--only", default="", help="Rows to print, separated by commas: subsets, ions, radicals, all.")
+def report_command(data, which, xc, out, no_disp, only):
     """Prints the table of errors, without the reactions whose species were trained on."""
     reactions = [r for r in _reactions(data, which)[0] if r.id not in sets.TRAINED_ON]
-    click.echo(report.table(out, xc.split(","), reactions, not no_disp))
+    click.echo(report.table(out, xc.split(","), reactions, not no_disp, only.split(",") if only else ()))
 
 
 if __name__ == "__main__":

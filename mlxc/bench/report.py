@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ def errors(out: Path, functional: str, reactions: list[Reaction], dispersion: bo
     return found, unconverged
 
 
-def table(out: Path, functionals: list[str], reactions: list[Reaction], dispersion: bool = True) -> str:
+def table(out: Path, functionals: list[str], reactions: list[Reaction], dispersion: bool = True,
+          only: Sequence[str] = ()) -> str:
     """Mean absolute errors per subset, family and in all, over the reactions that every functional has.
 
     Args:
@@ -43,6 +45,7 @@ def table(out: Path, functionals: list[str], reactions: list[Reaction], dispersi
         functionals: columns.
         reactions: of the set.
         dispersion: with each functional's dispersion correction, or its SCF energy alone.
+        only: names of the subsets and families to print; everything where empty.
 
     Returns:
         Markdown: rows of subsets with "MAE (mean signed error)", then families, all, and the SCF failures.
@@ -59,9 +62,9 @@ def table(out: Path, functionals: list[str], reactions: list[Reaction], dispersi
     for reaction in complete:
         groups[reaction.subset].append(reaction)
     rows = sorted(groups.items())
-    rows += [(f"**{family}**", [r for r in complete if r.family == family])
-             for family in sorted({r.family for r in complete})]
-    rows.append(("**all**", complete))
+    rows += [(family, [r for r in complete if r.family == family]) for family in sorted({r.family for r in complete})]
+    rows.append(("all", complete))
+    rows = [row for row in rows if not only or row[0] in only]
     lines = [f"| kcal/mol | n | {' | '.join(functionals)} |", "|---|---|" + "---|" * len(functionals)]
     for name, members in rows:
         cells = []

@@ -47,8 +47,8 @@ def test_unconverged_species_count_with_their_last_energy_and_are_named(out):
 def test_rows_are_means_of_the_members(out):
     text = table(out, ["x", "y"], REACTIONS)
     assert cells(text, "S") == ["2", "2.25 (-0.75)", "2.00 (+2.00)"]
-    assert cells(text, "T") == cells(text, "**radicals**") == ["1", "3.00 (+3.00)", "5.00 (+5.00)"]
-    assert cells(text, "**all**") == ["3", "2.50 (+0.50)", "3.00 (+3.00)"]
+    assert cells(text, "T") == cells(text, "radicals") == ["1", "3.00 (+3.00)", "5.00 (+5.00)"]
+    assert cells(text, "all") == ["3", "2.50 (+0.50)", "3.00 (+3.00)"]
     assert cells(text, "SCF not converged") == ["3", "0", "1"]
     assert cells(text, "worst") == ["", "+3.0 three", "+5.0 three"]
     assert "not finished" not in text
@@ -57,7 +57,7 @@ def test_rows_are_means_of_the_members(out):
 def test_only_reactions_that_every_functional_has_are_compared(out):
     (out / "x" / "b.json").unlink()
     text = table(out, ["x", "y"], REACTIONS)
-    assert cells(text, "**all**")[0] == "2" and cells(text, "SCF not converged") == ["2", "0", "0"]
+    assert cells(text, "all")[0] == "2" and cells(text, "SCF not converged") == ["2", "0", "0"]
     assert "2 of 3 reactions: the run is not finished" in text
 
 
