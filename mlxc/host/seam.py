@@ -29,7 +29,7 @@ from mlxc.xc.derivatives import xc_rows
 from mlxc.zoo import Card
 
 #: PySCF versions that the host tests ran on.
-TESTED_VERSIONS = "2.13 and 2.14"
+TESTED_VERSIONS = "2.14"
 
 #: Highest derivative of the energy that autograd is asked for; PySCF needs the third for excited-state gradients.
 MAX_DERIVATIVE = 3
