@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from mlxc.bench import report, runner, sets
+from mlxc import zoo
+from mlxc.bench import figure, report, runner, sets
 from mlxc.bench.protocol import Protocol
 
 
@@ -31,6 +32,11 @@ def _reactions(data: Path, which: str):
     return sets.load_set(data / "benchmark.json", ids)
 
 
+def _scored(data: Path, which: str):
+    """The reactions of a list without those whose species were trained on."""
+    return [r for r in _reactions(data, which)[0] if r.id not in sets.TRAINED_ON]
+
+
 @main.command()
 @_options
 @click.option("--part", nargs=2, type=int, default=(0, 1), help="K M: every M-th species from the K-th.")
@@ -45,8 +51,26 @@ def run(data, which, xc, out, part):
 @click.option("--only", default="", help="Rows to print, separated by commas: subsets, ions, radicals, all.")
 def report_command(data, which, xc, out, no_disp, only):
     """Prints the table of errors, without the reactions whose species were trained on."""
-    reactions = [r for r in _reactions(data, which)[0] if r.id not in sets.TRAINED_ON]
-    click.echo(report.table(out, xc.split(","), reactions, not no_disp, only.split(",") if only else ()))
+    click.echo(report.table(out, xc.split(","), _scored(data, which), not no_disp, only.split(",") if only else ()))
+
+
+@main.command("figure")
+@_options
+@click.option("--picture", type=click.Path(path_type=Path), required=True, help="Path of the picture.")
+def figure_command(data, which, xc, out, picture):
+    """Draws the errors of every subset."""
+    figure.subset_errors(out, xc.split(","), _scored(data, which), picture)
+
+
+@main.command()
+@_options
+@click.option("--model", type=click.Path(exists=True, path_type=Path), required=True, help="Path of the model's card.")
+def card(data, which, xc, out, model):
+    """Writes the figures of a finished run into the [benchmark] section of a model card."""
+    functional = zoo.load(str(model))
+    figures = {"list": which, "protocol": Protocol().hash} | report.summary(out, functional.name, _scored(data, which))
+    fields = {k: v for k, v in functional.card.items() if k not in ("format", "weights")}
+    click.echo(zoo.save(model.parent, functional, fields | {"benchmark": figures}))
 
 
 if __name__ == "__main__":

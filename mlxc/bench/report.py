@@ -80,3 +80,15 @@ def table(out: Path, functionals: list[str], reactions: list[Reaction], dispersi
     if len(complete) < len(reactions):
         lines.append(f"\n{len(complete)} of {len(reactions)} reactions: the run is not finished.")
     return "\n".join(lines)
+
+
+def summary(out: Path, functional: str, reactions: list[Reaction]) -> dict[str, float]:
+    """Number of finished reactions and mean absolute errors per family and in all, kcal/mol, for a model card."""
+    found, unconverged = errors(out, functional, reactions)
+    families: dict[str, list[float]] = defaultdict(list)
+    for reaction in reactions:
+        if reaction.id in found:
+            families[reaction.family].append(abs(found[reaction.id]))
+    mean = {f"mae_{name}_kcal": round(float(np.mean(values)), 2) for name, values in sorted(families.items())}
+    return {"reactions": len(found), "not_converged": len(unconverged)} | mean | {
+        "mae_all_kcal": round(float(np.mean([abs(e) for e in found.values()])), 2)}

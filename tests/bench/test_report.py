@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from mlxc.bench.report import KCAL, errors, table
+from mlxc.bench.figure import subset_errors
+from mlxc.bench.report import KCAL, errors, summary, table
 from mlxc.bench.sets import Reaction
 from mlxc.errors import InvalidInput
 
@@ -64,3 +65,21 @@ def test_only_reactions_that_every_functional_has_are_compared(out):
 def test_an_empty_run_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="no reaction that is finished with all of x, y"):
         table(tmp_path, ["x", "y"], REACTIONS)
+
+
+def test_only_the_chosen_rows_are_printed(out):
+    text = table(out, ["x"], REACTIONS, only=["radicals"])
+    assert "| radicals " in text and "| S " not in text and "| all " not in text
+
+
+def test_a_cards_summary_counts_reactions_and_failures(out):
+    found = summary(out, "y", REACTIONS)
+    assert found == {"reactions": 3, "not_converged": 1, "mae_ions_kcal": 2.0, "mae_radicals_kcal": 5.0,
+                     "mae_all_kcal": 3.0}
+
+
+def test_the_picture_is_written(out, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "figures" / "errors.png"
+    subset_errors(out, ["x", "y"], REACTIONS, path)
+    assert path.read_bytes().startswith(b"\x89PNG")
