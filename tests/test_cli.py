@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 from pyscf import dft, gto, scf
 
 from mlxc import checking, cli, zoo
 from mlxc.errors import Unsupported
+from mlxc.xc.constraints import Constraint, Measured
 from mlxc.zoo import store
 
 #: A radical whose state is not degenerate: its energy on a coarse grid does not depend on which one is found.
@@ -162,10 +162,9 @@ def test_models_are_listed_and_told_about(mlxc_run, card_path, monkeypatch):
 
 def set_rows(monkeypatch, *claimed_ok):
     """Puts rows of these (claimed, ok) in the place of what is measured."""
-    found = [SimpleNamespace(id="law", claimed=claimed, ok=ok, violation=1e-3 * (not ok), tolerance=1e-9)
+    found = [Measured(Constraint("law", "0 = 0", "nowhere", "", lambda functional: 0.0, 1e-9), claimed, 1e-3 * (not ok))
              for claimed, ok in claimed_ok]
-    monkeypatch.setattr(checking.constraints, "measure", lambda functional: found)
-    monkeypatch.setattr(checking.physics, "measure", lambda functional: [])
+    monkeypatch.setattr(checking.constraints, "measure", lambda functional, table: found)
 
 
 @pytest.mark.parametrize("measured, code, shown", [
