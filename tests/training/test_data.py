@@ -1,13 +1,19 @@
 """What is trained on: species with the right number of electrons, balanced targets, nothing of the tests."""
 
+import json
+import re
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pyscf.data.elements import charge as nuclear_charge
 
+from mlxc.bench.sets import TRAINED_ON
 from mlxc.errors import InvalidInput
 from training import data
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=("small", "shipped"))
@@ -136,11 +142,23 @@ def test_fingerprint_ignores_frame_and_order_only():
 
 
 def test_no_species_of_the_benchmark_is_trained_on(reference_folder):
-    """Free atoms aside, which every atomisation energy needs, and atomic ions, which the benchmark reports apart."""
+    """Free atoms aside, which every atomisation energy needs, and their ions, which the next test names."""
     trained = [s for s in data.training_set(reference_folder)[0].values() if len(s.atoms) > 1]
     tested, _ = data.reactions(reference_folder / "benchmark.json")
     found = [(s.key, t.key) for s in tested.values() if len(s.atoms) > 1 for t in trained if same(s, t)]
     assert not found
+
+
+def test_the_smoke_lists_page_names_every_reaction_with_a_fitted_ion(reference_folder):
+    fitted = {key for key, s in data.training_set(reference_folder)[0].items() if s.charge}
+    ids = json.loads((reference_folder / "benchmark_core_ids.json").read_text())["smoke"]
+    tested, targets = data.reactions(reference_folder / "benchmark.json", ids)
+    ions = {key for key, s in tested.items()
+            if len(s.atoms) == 1 and data.atom(s.atoms[0][0], s.n_alpha, s.n_beta).key in fitted}
+    found = {t.id for t in targets if t.id not in TRAINED_ON and any(key in ions for key, _ in t.terms)}
+    page = (ROOT / "docs" / "benchmarks" / "smoke.md").read_text()
+    named = re.search(r"hold such an ion:(.*?)\. ", page, re.DOTALL).group(1)
+    assert found == set(re.findall(r"[A-Z0-9]+-\d{3}", named))
 
 
 def test_a_missing_file_is_named(tmp_path):
