@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyscf import dft, gto
 
 from mlxc import zoo
+from mlxc.host.physics import KCAL
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -26,6 +28,16 @@ def test_the_code_prints_what_the_readme_says():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == PRINTED
+
+
+def test_stretched_h2_plus_is_as_wrong_as_the_readme_says():
+    figures = re.search(r"H₂⁺ is (.*?) at 3 Å\s+\(B3LYP: (.*?); aug-cc-pVDZ\)", README, re.DOTALL)
+    said = [re.findall(r"\d+(?= at| kcal|$| and|,)", part) for part in figures.groups()]
+    for xc, numbers in zip(("mlxc_rs", "b3lyp"), said, strict=True):
+        for distance, number in zip((1, 2, 3), numbers, strict=True):
+            mol = gto.M(atom=f"H 0 0 0; H 0 0 {distance}", charge=1, spin=1, basis="aug-cc-pvdz", verbose=0)
+            error = KCAL * (dft.UKS(mol, xc=xc).run().e_tot - mol.UHF().run().e_tot)
+            assert round(error) == -int(number)
 
 
 @pytest.mark.slow
