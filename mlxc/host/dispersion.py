@@ -11,6 +11,7 @@ from pyscf import gto
 
 from mlxc.errors import Unsupported
 from mlxc.host import seam
+from mlxc.host.entry import Registered
 
 try:
     from pyscf.dispersion import dftd4
@@ -46,7 +47,7 @@ def require(name: str):
         raise Unsupported("D4 needs pyscf-dispersion, which is not installed: pip install 'mlxc[disp]'")
 
 
-def parameters(xc: seam.Registered) -> dict[str, float]:
+def parameters(xc: Registered) -> dict[str, float]:
     """Damping parameters s6, s8, s9, a1, a2 from the model card."""
     if xc.card is None or not xc.card["dispersion"]:
         raise Unsupported(f"{xc.name} has no dispersion parameters in its model card: leave mf.disp unset")

@@ -11,6 +11,7 @@ from pyscf.dft import libxc
 
 from mlxc.errors import DomainWarning, InvalidInput, Unsupported
 from mlxc.host import dispersion, seam
+from mlxc.host.entry import Registered
 from mlxc.structure import elements
 from mlxc.zoo import outside_domain
 
@@ -100,7 +101,7 @@ def _layers(mf) -> list:
     return [mf] if inner is None else [mf, *_layers(inner)]
 
 
-def warn_outside_domain(entry: seam.Registered, mol, stacklevel: int = 2):
+def warn_outside_domain(entry: Registered, mol, stacklevel: int = 2):
     """Warns of elements, charges and spins that the functional was not trained on; ghost atoms do not count."""
     if entry.card is not None:
         for sentence in outside_domain(entry.card, elements(mol), mol.charge, mol.spin):

@@ -5,7 +5,7 @@ from pyscf import dft
 from pyscf.dft import libxc
 
 from mlxc.errors import IncompatibleHost, InvalidInput, UnknownFunctional, Unsupported
-from mlxc.host import seam
+from mlxc.host import entry, seam
 from tests.host.support import converged, network
 
 
@@ -82,7 +82,7 @@ MIXTURES = ["toy_rs,pbe", "pbe,toy_rs", "toy_rs,", ",toy_rs", "0.5*toy_rs+0.5*pb
 
 @pytest.mark.parametrize("xc", MIXTURES)
 def test_mixtures_are_refused_before_anything_is_computed(xc, hydrogen, monkeypatch):
-    monkeypatch.setattr(seam.Registered, "rows", lambda *_: pytest.fail("the functional was evaluated"))
+    monkeypatch.setattr(entry.Registered, "rows", lambda *_: pytest.fail("the functional was evaluated"))
     mf = dft.RKS(hydrogen, xc=xc)
     monkeypatch.setattr(mf, "get_jk", lambda *_: pytest.fail("exchange was computed"))
     with pytest.raises(Unsupported, match="toy_rs"):

@@ -6,10 +6,10 @@ from pyscf import dft, gto
 from pyscf.dft import libxc, numint
 
 from mlxc.errors import InvalidDensity, Unsupported
-from mlxc.host import seam
+from mlxc.host import entry
 from tests.host.support import OWN, derivative
 
-ROWS = seam.ROWS
+ROWS = entry.ROWS
 
 
 @pytest.fixture(scope="module")
