@@ -34,3 +34,7 @@ class IncompatibleHost(MlxcError, ImportError):
 
 class DomainWarning(UserWarning):
     """A system outside the training domain of the functional."""
+
+
+class MemoryWarning(UserWarning):
+    """A memory budget with which a calculation goes on, but slowly."""

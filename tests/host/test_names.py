@@ -73,7 +73,8 @@ def test_case_and_dispersion_do_not_change_the_functional(xc):
 
 
 def test_upper_case_gives_the_same_energy(hydrogen):
-    assert converged(dft.RKS(hydrogen, xc="TOY_RS")).e_tot == converged(dft.RKS(hydrogen, xc="toy_rs")).e_tot
+    energies = [converged(dft.RKS(hydrogen, xc=name)).e_tot for name in ("TOY_RS", "toy_rs")]
+    assert energies[0] == pytest.approx(energies[1], abs=1e-11)  # threads add up the grid in any order
 
 
 MIXTURES = ["toy_rs,pbe", "pbe,toy_rs", "toy_rs,", ",toy_rs", "0.5*toy_rs+0.5*pbe", "toy_rs+pbe", "toy_rs-pbe",
@@ -159,7 +160,7 @@ def test_omega_set_by_hand_is_refused(hydrogen, cation):
 def test_the_functionals_own_omega_may_be_set(hydrogen):
     mf = dft.RKS(hydrogen, xc="toy_rs")
     mf.omega = 0.3
-    assert converged(mf).e_tot == pytest.approx(converged(dft.RKS(hydrogen, xc="toy_rs")).e_tot, abs=1e-12)
+    assert converged(mf).e_tot == pytest.approx(converged(dft.RKS(hydrogen, xc="toy_rs")).e_tot, abs=1e-11)
 
 
 @pytest.mark.parametrize("omega", [0.0, 0.5])
