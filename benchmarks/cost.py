@@ -2,7 +2,7 @@
 
     python benchmarks/cost.py water benzene tetradecane [--scf]
 
-Every functional of a molecule runs in the same process order, on the same density, with the threads that
+Each functional runs in a process of its own, one after another, on the same density, with the threads that
 OMP_NUM_THREADS gives; only the ratios mean anything. Memory is the peak of a fresh process that does the XC call
 alone, above the same process with r2SCAN.
 """

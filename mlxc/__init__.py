@@ -16,11 +16,12 @@ from mlxc.errors import (
     InvalidDensity,
     InvalidInput,
     InvalidModel,
+    MemoryWarning,
     MlxcError,
     UnknownFunctional,
     Unsupported,
 )
-from mlxc.host import dispersion, seam
+from mlxc.host import dispersion, ks, seam
 from mlxc.host.dispersion import dispersion_energy
 from mlxc.host.ks import GKS, RKS, ROKS, UKS, attach
 from mlxc.host.seam import register
@@ -31,11 +32,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GKS", "RKS", "ROKS", "UKS", "attach", "dispersion_energy", "load", "models", "register",
-    "DomainWarning", "IncompatibleHost", "InvalidDensity", "InvalidInput", "InvalidModel", "MlxcError",
-    "UnknownFunctional", "Unsupported",
+    "DomainWarning", "IncompatibleHost", "InvalidDensity", "InvalidInput", "InvalidModel", "MemoryWarning",
+    "MlxcError", "UnknownFunctional", "Unsupported",
 ]
 
 seam.install()
 dispersion.install()
+ks.install()
 for _name in zoo.names():
     seam.register_name(_name, partial(zoo.load, _name))

@@ -5,7 +5,7 @@ import hashlib
 import json
 import time
 import tomllib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -31,29 +31,31 @@ def main():
     config = tomllib.loads(args.config.read_text())
     species, targets = data.training_set(args.data)
     features.build(species, args.features)
-    functional, table = train(config, species, targets, args.features)
+    functional, used, table = train(config, species, targets, args.features)
     print(table)
-    print("written:", zoo.save(args.out, functional, card(config, species, targets)))
+    print("written:", zoo.save(args.out, functional, card(config, species, used)))
 
 
 def train(config: dict, species: dict[str, Species], targets: Sequence[Target], folder: Path,
-          log=print) -> tuple[RangeSeparated, str]:
+          log=print) -> tuple[RangeSeparated, list[Target], str]:
     """Fits the functional of a configuration.
 
     Returns:
-        (functional, table): the table lists the errors per group of targets, kcal/mol.
+        (functional, used, table): the targets whose species all converged, and the errors per group, kcal/mol.
     """
     torch.manual_seed(config["fit"]["seed"])
     functional = RangeSeparated(config["exchange"], config["network"], config["model"]["name"])
     prepared = fit.prepare(functional, list(species.values()), folder, config["dispersion"])
     usable = fit.resolve(targets, prepared)
+    if lost := sorted(set(species) - set(prepared)):
+        log(f"left out, not converged: {', '.join(lost)}")
     log(f"{len(prepared)} species, {len(usable)} of {len(targets)} targets, "
         f"{sum(p.numel() for p in functional.parameters())} parameters")
     start = time.perf_counter()
     fit.gauss_newton(functional, prepared, usable, tolerances(usable, config["tolerance"]),
                      config["fit"]["ridge"], config["fit"]["steps"], log)
     log(f"fitted in {time.perf_counter() - start:.0f} s")
-    return functional, table(usable, fit.residuals(usable, fit.energies(functional, prepared)))
+    return functional, usable, table(usable, fit.residuals(usable, fit.energies(functional, prepared)))
 
 
 def tolerances(targets: Sequence[Target], groups: dict[str, float]) -> np.ndarray:
@@ -84,11 +86,20 @@ def table(targets: Sequence[Target], errors: np.ndarray) -> str:
     return "\n".join(lines)
 
 
-def card(config: dict, species: dict[str, Species], targets: Sequence[Target]) -> dict:
-    """The model card's fields, all but the weights."""
-    content = json.dumps([[asdict(s) for s in species.values()], [asdict(t) for t in targets]], sort_keys=True)
-    whole = [s for s in species.values() if float(s.charge).is_integer()]
-    return config["model"] | {
+def card(config: dict, species: dict[str, Species], used: Sequence[Target]) -> dict:
+    """The model card's fields, all but the weights.
+
+    Args:
+        config: the configuration.
+        species: by key.
+        used: the targets that were fitted.
+    """
+    fitted = {key: species[key] for t in used for key, _ in t.terms}
+    content = json.dumps([[asdict(s) for s in fitted.values()], [asdict(t) for t in used]], sort_keys=True)
+    counts = ", ".join(f"{n} {group}" for group, n in Counter(t.group for t in used).items())
+    whole = [s for s in fitted.values() if float(s.charge).is_integer()]
+    model = {key: config["model"][key] for key in ("name", "version", "description")}
+    return model | {
         "kind": "rs",
         "claims": CLAIMS["rs"],
         "exchange": config["exchange"] | {"lr_fraction": RangeSeparated.lr_fraction},
@@ -103,10 +114,8 @@ def card(config: dict, species: dict[str, Species], targets: Sequence[Target]) -
         "training": {
             "data_hash": hashlib.sha256(content.encode()).hexdigest(),
             "date": time.strftime("%Y-%m-%d"),
-            "summary": "atomisation energies of 98 closed-shell neutral molecules (W4-11, W4-17); atoms H–Ar: total "
-                       "energies, ionisation energies, affinities, fractional charges (no ions of B, P, S); "
-                       "one-electron systems; densities of wB97X, def2-TZVPD and aug-cc-pVTZ; D4 damping of wB97X-rev, "
-                       "not fitted",
+            "summary": f"{len(used)} targets ({counts}) of {len(fitted)} species; densities of "
+                       f"{features.Settings().xc}; {config['model']['data']}",
             "tolerance_kcal": config["tolerance"],
             "fit": config["fit"],
         },

@@ -1,7 +1,10 @@
-"""Arrays of the host program (numpy, cupy) as torch tensors and back: no copy where the memory allows it."""
+"""Arrays of the host program (numpy, cupy) as torch tensors and back, and the threads they are worked on with."""
 
+import functools
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -64,3 +67,20 @@ def host_threads() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def parallel_map(function: Callable, items: Iterable) -> Iterator:
+    """`map` on as many threads as PySCF uses, in order; each works with one torch thread of its own.
+
+    For many small operations on blocks of points: torch's own threads would meet after each of them, and wait for one
+    another where the machine is busy.
+    """
+    return _workers(lib.num_threads()).map(function, items)
+
+
+@functools.cache
+def _workers(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, "mlxc", initializer=torch.set_num_threads, initargs=(1,))
+
+
+os.register_at_fork(after_in_child=_workers.cache_clear)  # threads do not survive a fork

@@ -10,7 +10,7 @@ from pyscf.dft import libxc
 from torch import Tensor
 
 from mlxc.errors import InvalidDensity, InvalidInput, Unsupported
-from mlxc.host.arrays import from_torch, host_threads, to_torch
+from mlxc.host.arrays import from_torch, parallel_map, to_torch
 from mlxc.xc.density import variables_from_rows
 from mlxc.xc.derivatives import xc_rows
 from mlxc.zoo import Card
@@ -113,8 +113,7 @@ class Registered:
         """
         self.require_omega(omega)
         self.require_derivative(deriv)
-        with host_threads():
-            rows = xc_rows(self.functional, self._variables(rho, spin), deriv)
+        rows = xc_rows(self.functional, self._variables(rho, spin), deriv, parallel_map)
         return from_torch(rows[_libxc_order(self.xc_type, spin, deriv)], rho)
 
     def _variables(self, rho, spin: int) -> tuple[Tensor, ...]:

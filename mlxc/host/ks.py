@@ -11,7 +11,6 @@ from pyscf.dft import libxc
 
 from mlxc.errors import DomainWarning, InvalidInput, Unsupported
 from mlxc.host import dispersion, seam
-from mlxc.host.entry import Registered
 from mlxc.structure import elements
 from mlxc.zoo import outside_domain
 
@@ -49,7 +48,6 @@ def _create(kind: str, mol, xc: str):
         mf = getattr(pbc_dft, kind)(mol, xc=entry.name)
     else:
         raise InvalidInput(f"mol is a {type(mol).__name__}, expected a molecule: make one with pyscf.gto.M(...)")
-    warn_outside_domain(entry, mol, stacklevel=4)
     if xc.lower().strip().endswith("-d4"):
         dispersion.require(entry.name)
         mf.disp = "d4"
@@ -85,7 +83,6 @@ def attach(mf, name: str, disp: bool = False):
         if hasattr(mf.mol, "lattice_vectors"):
             raise Unsupported("D4 of periodic systems: PySCF leaves it out of their gradients; use disp=False")
         dispersion.require(entry.name)
-    warn_outside_domain(entry, mf.mol, stacklevel=3)
     for layer in _layers(mf):
         layer.xc = entry.name
         layer.converged = False
@@ -101,8 +98,15 @@ def _layers(mf) -> list:
     return [mf] if inner is None else [mf, *_layers(inner)]
 
 
-def warn_outside_domain(entry: Registered, mol, stacklevel: int = 2):
-    """Warns of elements, charges and spins that the functional was not trained on; ghost atoms do not count."""
-    if entry.card is not None:
-        for sentence in outside_domain(entry.card, elements(mol), mol.charge, mol.spin):
-            warnings.warn(sentence, DomainWarning, stacklevel=stacklevel)
+def install():
+    """Lets every Kohn–Sham object of PySCF's warn, when it starts, of systems outside the functional's domain."""
+    seam.wrap(dft.KohnShamDFT, "dump_flags", _warn_outside_domain)
+
+
+def _warn_outside_domain(original, mf, *args, **kwargs):
+    """Names elements, charges and spins that the functional was not trained on; ghost atoms do not count."""
+    entry = seam.search(mf.xc)
+    if entry is not None and entry.card is not None:
+        for sentence in outside_domain(entry.card, elements(mf.mol), mf.mol.charge, mf.mol.spin):
+            warnings.warn(sentence, DomainWarning, stacklevel=2)
+    return original(mf, *args, **kwargs)

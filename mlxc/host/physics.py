@@ -6,6 +6,7 @@ They complete `mlxc.xc.constraints`, whose laws hold point by point.
 import numpy as np
 import torch
 from pyscf import dft, gto
+from scipy.linalg import block_diag
 
 from mlxc.host.seam import register
 from mlxc.xc.constraints import Constraint
@@ -114,9 +115,22 @@ def one_electron_violation(functional) -> float:
     return max(abs(float(error)) for error in one_electron_errors(functional).values())
 
 
+def size_consistency_violation(functional, distance: float = 20.0, basis: str = "aug-cc-pvdz") -> float:
+    """|E(H…H) − 2E(H)| of two hydrogen atoms of opposite spin, unrestricted, Ha."""
+    name = register(functional)
+    atom = dft.UKS(gto.M(atom="H 0 0 0", spin=1, basis=basis, verbose=0), xc=name).run(conv_tol=1e-11)
+    alone = atom.make_rdm1()[0]
+    pair = dft.UKS(gto.M(atom=f"H 0 0 0; H 0 0 {distance}", basis=basis, verbose=0), xc=name)
+    nothing = np.zeros_like(alone)
+    guess = np.array([block_diag(alone, nothing), block_diag(nothing, alone)])
+    return abs(float(pair.run(guess, conv_tol=1e-11).e_tot - 2 * atom.e_tot))
+
+
 CONSTRAINTS = (
     Constraint("asymptotic_potential", "neon:  r · v_xc → −1", "functional.RangeSeparated.lr_fraction",
                "doi:10.1103/PhysRevA.30.2745", tail_violation, TAIL_TOLERANCE),
     Constraint("one_electron_energy", "H, He⁺, H₂⁺ up to 1 Å:  E = E_HF, kcal/mol", "the training loss",
                "doi:10.1103/PhysRevB.23.5048", one_electron_violation, ONE_ELECTRON_TOLERANCE, hard=False),
+    Constraint("size_consistency", "H…H, 20 Å, opposite spins:  E = 2E(H), Ha", "features: each point by itself", "",
+               size_consistency_violation, 1e-7),
 )

@@ -70,6 +70,8 @@ def find(xc: str) -> Registered:
         UnknownFunctional: no functional has this name; the closest one is suggested.
         Unsupported: the string combines a functional of mlxc with something else.
     """
+    if not isinstance(xc, str):
+        raise InvalidInput(f"the functional is {xc!r}, expected its name: one of {', '.join(names())}")
     found = search(xc)
     if found is None:
         raise _unknown(xc)

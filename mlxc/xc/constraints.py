@@ -117,5 +117,5 @@ CONSTRAINTS = (
                "functional.RangeSeparated.lr_fraction", "doi:10.1063/1.1383587", violations.long_range_violation, 0.0),
 )
 
-#: Constraints that a kind of functional carries: by construction, and the two that `mlxc.host.physics` measures.
-CLAIMS = {"rs": [c.id for c in CONSTRAINTS] + ["asymptotic_potential", "one_electron_energy"]}
+#: Constraints that a kind of functional carries: the ones above, and those that `mlxc.host.physics` measures.
+CLAIMS = {"rs": [c.id for c in CONSTRAINTS] + ["asymptotic_potential", "one_electron_energy", "size_consistency"]}

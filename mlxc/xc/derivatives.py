@@ -6,7 +6,7 @@ every higher order. The result's rows are PySCF's (`eval_xc1`): row 0 the energy
 `itertools.combinations_with_replacement` order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations_with_replacement
 from math import comb
 
@@ -22,13 +22,14 @@ CHUNK = 8192
 RHO_CUTOFF = 1e-14
 
 
-def xc_rows(functional, variables: tuple[Tensor, ...], deriv: int) -> Tensor:
+def xc_rows(functional, variables: tuple[Tensor, ...], deriv: int, over_blocks: Callable = map) -> Tensor:
     """Energy per electron and the derivatives of the energy per volume, by blocks of CHUNK points.
 
     Args:
         functional: has ``edens(density) -> (n,)`` in Ha bohr⁻³.
         variables: 3 or 7 arrays of shape (n,), see `density.Density.from_variables`.
         deriv: highest order, 0 to 3.
+        over_blocks: applies a function to a sequence of blocks, as `map` does; the host's runs them in parallel.
 
     Returns:
         float64 array of shape (comb(k + deriv, deriv), n); zero where the total density is below RHO_CUTOFF.
@@ -37,8 +38,10 @@ def xc_rows(functional, variables: tuple[Tensor, ...], deriv: int) -> Tensor:
     rows = torch.zeros(comb(k + deriv, deriv), npoints, dtype=variables[0].dtype, device=variables[0].device)
     n = variables[0] if k == 3 else variables[0] + variables[1]
     alive = torch.nonzero(n > RHO_CUTOFF).ravel()
-    for block in alive.split(CHUNK):
-        rows[:, block] = _block_rows(functional, tuple(v[block] for v in variables), deriv)
+    blocks = alive.split(CHUNK)
+    found = over_blocks(lambda block: _block_rows(functional, tuple(v[block] for v in variables), deriv), blocks)
+    for block, values in zip(blocks, found, strict=True):
+        rows[:, block] = values
     return rows
 
 

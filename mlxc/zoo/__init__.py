@@ -33,6 +33,8 @@ def load(name: str) -> Model:
         UnknownFunctional: no shipped model has this name.
         InvalidModel: the file is damaged, changed or foreign.
     """
+    if not isinstance(name, str | Path):
+        raise UnknownFunctional(f"the functional is {name!r}, expected a name ({', '.join(names())}) or a card's path")
     return load_model(card_path(name)) if is_path(name) else _load_shipped(name.lower())
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from pyscf import lib
 
-from mlxc.host.arrays import from_torch, host_threads, to_torch
+from mlxc.host.arrays import from_torch, host_threads, parallel_map, to_torch
 
 
 def test_float64_arrays_are_not_copied():
@@ -47,3 +47,15 @@ def test_threads_come_back_after_an_error():
     with pytest.raises(ZeroDivisionError), lib.with_omp_threads(before + 1), host_threads():
         raise ZeroDivisionError
     assert torch.get_num_threads() == before
+
+
+def test_parallel_map_keeps_the_order_and_each_worker_has_one_thread():
+    before = torch.get_num_threads()
+    with lib.with_omp_threads(2):
+        assert list(parallel_map(lambda i: (i, torch.get_num_threads()), range(20))) == [(i, 1) for i in range(20)]
+    assert torch.get_num_threads() == before
+
+
+def test_parallel_map_passes_errors_on():
+    with pytest.raises(ZeroDivisionError):
+        list(parallel_map(lambda i: 1 / i, [1, 0]))

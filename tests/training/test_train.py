@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ CONFIG = f"""
 name = "{NAME}"
 version = "0.0.1"
 description = "two steps on two species"
+data = "made by the test"
 
 [exchange]
 omega = 0.4
@@ -98,6 +100,8 @@ def test_card_says_what_the_model_was_trained_on(trained):
     assert card["claims"] == CLAIMS["rs"]
     assert card["exchange"] == {"omega": 0.4, "sr_fraction": 0.1, "lr_fraction": 1.0}
     assert card["domain"] == {"elements": ["H"], "charges": [0], "spins": [0, 1]}
+    assert card["training"]["summary"] == (
+        "2 targets (1 atomisation, 1 one_electron) of 2 species; densities of wb97x; made by the test")
     assert card["training"]["fit"] == {"seed": 3, "ridge": 0.03, "steps": 2}
 
 
@@ -109,8 +113,9 @@ def test_data_hash_depends_on_species_and_targets():
     def data_hash(species, targets):
         return train.card(config(), species, targets)["training"]["data_hash"]
 
-    hashes = {data_hash(SPECIES, TARGETS), data_hash(SPECIES, TARGETS[:-1]),
-              data_hash({"H": SPECIES["H"]}, TARGETS), data_hash(SPECIES, [*TARGETS[:-1], Target("x", "g", (), 1.0)])}
+    other_basis = SPECIES | {"H2": replace(SPECIES["H2"], basis="sto-3g")}
+    hashes = {data_hash(SPECIES, TARGETS), data_hash(SPECIES, TARGETS[:-1]), data_hash(other_basis, TARGETS),
+              data_hash(SPECIES, [*TARGETS[:-1], Target("x", "g", (), 1.0)])}
     assert len(hashes) == 4
     assert data_hash(SPECIES, TARGETS) in hashes
 
@@ -118,7 +123,7 @@ def test_data_hash_depends_on_species_and_targets():
 def test_domain_leaves_out_fractional_and_one_electron_charges():
     """A bare proton's electron says nothing about cations."""
     domain = train.card(config(), SPECIES, TARGETS)["domain"]
-    assert domain == {"elements": ["H", "He", "Li"], "charges": [0], "spins": [0, 1]}
+    assert domain == {"elements": ["H", "He"], "charges": [0], "spins": [0, 1]}
 
 
 def test_same_seed_gives_the_same_start():
