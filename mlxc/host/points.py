@@ -1,0 +1,120 @@
+"""The grid in blocks inside a memory budget: auxiliary potentials V_P, kept where they fit, and orbital values."""
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from pyscf.dft import numint
+from torch import Tensor
+
+from mlxc.errors import InvalidDensity, InvalidInput, MemoryWarning
+from mlxc.host.arrays import to_torch
+from mlxc.host.fitting import Fitting
+
+#: Grid points of a block: at most, without a warning, and at least.
+BLOCK, COMFORTABLE, SMALLEST = 4096, 512, 16
+
+#: Numbers in a temporary array of orbital pairs (16 MB).
+PAIR_NUMBERS = 2**21
+
+
+class GridBlocks:
+    """Grid points, taken in blocks, with what does not depend on the density.
+
+    Attributes:
+        coords: points, shape (n, 3), bohr, in the host's memory.
+        block: number of points that are treated at a time.
+        needed_mb: memory below which blocks get smaller than `COMFORTABLE`, MB.
+        moment_bytes, density_bytes: memory set aside for the moments of the full Fock build, and for what a density
+            leaves on the grid.
+    """
+
+    def __init__(self, fitting: Fitting, coords: Tensor, max_memory: float):
+        """Args: fitting; coords, shape (n, 3), bohr; max_memory, MB.
+
+        Raises:
+            InvalidInput: the memory does not even do for the smallest blocks.
+        """
+        self.fitting, self.coords = fitting, coords.cpu().numpy()
+        self._kept: dict[int, Tensor] = {}
+        self._plan(max_memory)
+
+    def __len__(self) -> int:
+        return len(self.coords)
+
+    def _plan(self, max_memory: float):
+        """Size of the blocks, and what is left of the memory for V_P and the three-centre integrals."""
+        naux, nao = self.fitting.naux, self.fitting.nao
+        fixed = 8 * (3 * naux**2 + 2 * naux * nao + 4 * nao**2 + 2 * PAIR_NUMBERS)
+        point = 8 * (3 * naux + 6 * nao)
+        budget = 1e6 * max_memory
+        self.needed_mb = (fixed + COMFORTABLE * point) / 1e6
+        fitting_points = int((budget - fixed) / point)
+        if fitting_points < SMALLEST:
+            raise InvalidInput(f"max_memory = {max_memory:.0f} MB: the local exchange needs at least "
+                               f"{(fixed + SMALLEST * point) / 1e6:.0f} MB, and {self.needed_mb:.0f} MB to be fast")
+        if fitting_points < COMFORTABLE:
+            warnings.warn(f"max_memory = {max_memory:.0f} MB: the local exchange needs {self.needed_mb:.0f} MB; "
+                          f"it goes on with blocks of {fitting_points} grid points, slowly", MemoryWarning,
+                          stacklevel=4)
+        self.block = min(BLOCK, max(min(fitting_points, COMFORTABLE), fitting_points // 4))
+        spare = budget - fixed - self.block * point
+        if self.fitting.integral_bytes < spare / 2:
+            self.fitting.keep_integrals()
+            spare -= self.fitting.integral_bytes
+        self.moment_bytes, self.density_bytes, self._potential_bytes = 0.25 * spare, 0.15 * spare, 0.6 * spare
+
+    def __call__(self, kept=None) -> Iterator[tuple[int, np.ndarray]]:
+        """Number of each block, and the indices of its points to be computed."""
+        if kept is None:
+            mask = np.ones(len(self.coords), dtype=bool)
+        else:
+            mask = kept.cpu().numpy() if isinstance(kept, Tensor) else np.asarray(kept)
+            if mask.shape != (len(self.coords),) or mask.dtype != bool:
+                raise InvalidInput(f"the mask has shape {mask.shape} and type {mask.dtype}, expected bool, "
+                                   f"{(len(self.coords),)}")
+        for number, start in enumerate(range(0, len(mask), self.block)):
+            points = start + np.flatnonzero(mask[start:start + self.block])
+            if len(points):
+                yield number, points
+
+    def potentials(self, number: int, points: np.ndarray) -> Tensor:
+        """V_P at the points of a block, shape (naux, m); the whole block is kept where the memory allows it."""
+        start = number * self.block
+        whole = min(self.block, len(self.coords) - start)
+        if number not in self._kept:
+            points_kept = sum(v.shape[1] for v in self._kept.values())
+            if 8 * self.fitting.naux * (points_kept + whole) > self._potential_bytes:
+                return self.fitting.potentials(self.coords[points])
+            self._kept[number] = self.fitting.potentials(self.coords[start:start + whole])
+        potentials = self._kept[number]
+        return potentials if len(points) == whole else potentials[:, torch.from_numpy(points - start)]
+
+    def orbitals(self, points: np.ndarray) -> Tensor:
+        """χ_μ at the points, shape (nao, m)."""
+        ao = numint.eval_ao(self.fitting.mol, self.coords[points])
+        return torch.from_numpy(np.ascontiguousarray(ao.T)).to(self.fitting.device)
+
+
+def significant(measure, tolerance: float = 1e-9) -> np.ndarray:
+    """Points to be computed: all but the largest set whose measure sums to at most the tolerance.
+
+    Args:
+        measure: bound on what a point contributes, shape (n,), such as |w b n_σ^{4/3}| in Ha; none negative.
+        tolerance: bound on what all skipped points contribute together, in the measure's unit.
+
+    Returns:
+        Boolean array, shape (n,).
+
+    Raises:
+        InvalidDensity: the measure is negative or NaN somewhere.
+    """
+    values = to_torch(measure)
+    if values.ndim != 1 or not (values >= 0).all():
+        raise InvalidDensity("the measure of the points must have shape (n,) and no negative number or NaN: "
+                             "pass |weight × b × density|")
+    order = torch.argsort(values)
+    kept = torch.ones(len(values), dtype=torch.bool, device=values.device)
+    kept[order[torch.cumsum(values[order], 0) <= tolerance]] = False
+    return kept.cpu().numpy()
