@@ -14,9 +14,9 @@ from mlxc.host import seam
 from mlxc.host.entry import Registered
 
 try:
-    from pyscf.dispersion import dftd4
+    from pyscf.dispersion import dftd3, dftd4
 except (ImportError, OSError):  # absent, or its library does not load
-    dftd4 = None
+    dftd3 = dftd4 = None
 
 #: The damping parameter of D4 that a card may leave out, E. Caldeweyher et al., doi:10.1063/1.5090222.
 DEFAULTS = {"s9": 1.0}
@@ -59,9 +59,17 @@ def install():
     if dftd4 is not None:
         original = dftd4.DFTD4Dispersion
         dftd4.DFTD4Dispersion = _card_d4(getattr(original, "wrapped_by_mlxc", original))
+        seam.wrap(dftd3.DFTD3Dispersion, "__init__", _no_d3)
     from pyscf.grad import tdrhf
 
     seam.wrap(tdrhf.Gradients, "kernel", _excited_state_gradient)
+
+
+def _no_d3(original, model, mol, xc, *args, **kwargs):
+    if (entry := seam.search(xc)) is not None:
+        model._disp = model._mol = model._param = None  # for __del__
+        raise Unsupported(f"D3 has no parameters for {entry.name}: write mf.disp = 'd4', with those of its card")
+    original(model, mol, xc, *args, **kwargs)
 
 
 def _excited_state_gradient(original, td_grad, *args, **kwargs):

@@ -163,8 +163,9 @@ def test_charge_matters(water, cation):
 
 @pytest.mark.parametrize("disp", ["d3bj", "d3zero"])
 def test_other_dispersion_corrections_are_refused(disp, water):
-    with pytest.raises(RuntimeError):
+    with pytest.raises(Unsupported, match="D3 has no parameters for .*'d4'"):
         dft.RKS(water, xc=NAME).set(disp=disp).kernel()
+    assert np.isfinite(dft.RKS(water, xc="b3lyp").set(disp=disp).get_dispersion())
 
 
 def test_parameters_of_another_functional_have_to_be_named(water, without):

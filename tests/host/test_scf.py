@@ -2,6 +2,8 @@
 
 import io
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -229,3 +231,33 @@ def test_gamma_point_and_molecular_code_agree_in_a_box(xc):
     periodic.grids = pbc_dft.gen_grid.BeckeGrids(cell)
     molecular = dft.RKS(mol, xc=xc).density_fit(auxbasis="def2-universal-jkfit")
     assert converged(periodic).e_tot == pytest.approx(converged(molecular).e_tot, abs=1e-6)
+    excited = [mf.TDA().run(nstates=1, verbose=0).e for mf in (periodic, molecular)]
+    assert excited[0] == pytest.approx(excited[1], abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_processes_of_a_pool_compute_the_same_energy(start, tmp_path):
+    """A forked process has none of its parent's threads, a spawned one imports mlxc anew."""
+    (tmp_path / "pool.py").write_text(POOL.format(start=start))
+    script = [sys.executable, tmp_path / "pool.py"]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=300, check=True)
+    parent, *children = (float(energy) for energy in done.stdout.split())
+    assert children == pytest.approx([parent, parent], abs=1e-9)
+
+
+#: A script that computes the same energy itself and in the processes of a pool.
+POOL = """
+import multiprocessing
+import mlxc
+from pyscf import dft, gto
+
+def energy(_):
+    mol = gto.M(atom="H 0 0 0; H 0 0 0.74", basis="sto-3g", verbose=0)
+    return dft.RKS(mol, xc="mlxc_rs").kernel()
+
+if __name__ == "__main__":
+    print(energy(0))
+    with multiprocessing.get_context("{start}").Pool(2) as pool:
+        print(*pool.map(energy, range(2)))
+"""
