@@ -21,12 +21,15 @@ from pyscf import gto
 from torch import Tensor
 
 from mlxc.errors import InvalidInput
-from mlxc.host.arrays import from_torch, host_threads, to_torch
+from mlxc.host.arrays import from_torch, host_threads, parallel_map, to_torch
 from mlxc.host.fitting import Fitting
 from mlxc.host.orbitals import Orbitals, occupied_orbitals, spin_matrices
 from mlxc.host.points import PAIR_NUMBERS, GridBlocks, significant
 
 __all__ = ["LocalExchange", "significant"]
+
+#: Grid points that one thread treats at a time.
+PIECE = 1024
 
 
 @dataclass
@@ -155,18 +158,19 @@ class LocalExchange:
 
     def _g(self, state: _State, phi: Tensor, potentials: Tensor) -> Tensor:
         """G_i = Σ_j sign_j v_ij φ_j of the scaled orbitals, shape (k, m)."""
-        sign = state.orbitals.sign
-        g = torch.zeros_like(phi)
-        step = max(1, PAIR_NUMBERS // max(1, len(state.fit)))
-        for start in range(0, phi.shape[1], step):
-            part = slice(start, start + step)
-            v, p, out = state.fit @ potentials[:, part], phi[:, part], g[:, part]
-            first = 0
+        sign, g = state.orbitals.sign, torch.zeros_like(phi)
+
+        def add(part: slice):
+            v, p, out, first = state.fit @ potentials[:, part], phi[:, part], g[:, part], 0
             for i in range(len(phi)):
                 row = v[first:first + i + 1]
                 first += i + 1
                 out[i] += torch.einsum("jm,jm,j->m", row, p[:i + 1], sign[:i + 1])
                 out[:i] += row[:i] * (sign[i] * p[i])
+
+        step = min(PIECE, max(1, PAIR_NUMBERS // max(1, len(state.fit))))
+        for _ in parallel_map(add, [slice(start, start + step) for start in range(0, phi.shape[1], step)]):
+            pass
         return g
 
     def _full_fock(self, states: list[_State], f: Tensor) -> Tensor:
