@@ -13,8 +13,8 @@ from pyscf.data.nist import HARTREE2EV
 
 from mlxc.bench import sets
 from mlxc.errors import InvalidInput
+from mlxc.units import KCAL
 
-KCAL = 627.5094740631  # kcal/mol in a hartree (CODATA 2018)
 EV = HARTREE2EV
 
 #: Basis of closed-shell molecules and their atoms, and of ions and one-electron systems.

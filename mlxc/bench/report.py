@@ -9,8 +9,7 @@ import numpy as np
 
 from mlxc.bench.sets import Reaction
 from mlxc.errors import InvalidInput
-
-KCAL = 627.5094740631  # kcal/mol in a hartree (CODATA 2018)
+from mlxc.units import KCAL
 
 
 def errors(out: Path, functional: str, reactions: list[Reaction], dispersion: bool = True):

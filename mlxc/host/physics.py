@@ -9,11 +9,10 @@ from pyscf import dft, gto
 from scipy.linalg import block_diag
 
 from mlxc.host.seam import register
+from mlxc.units import KCAL
 from mlxc.xc.constraints import Constraint
 from mlxc.xc.density import variables_from_rows
 from mlxc.xc.derivatives import xc_rows
-
-KCAL = 627.5094740631  # kcal/mol in a hartree (CODATA 2018)
 
 #: Distances along the ray at which the tail is measured, bohr: beyond the exponential decay of the semilocal part.
 TAIL = np.linspace(8.0, 16.0, 9)
