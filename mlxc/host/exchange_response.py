@@ -11,8 +11,8 @@ It is linear in D and in f. A change X of the density matrix, and f¹ of the fac
     W̃ = J⁺ W,   W^P_μν = Σ_r f χ_μ χ_ν V_P,   F[D; f¹] = −½ Σ_r f¹ (g χᵀ + χ gᵀ),   g = v D χ
 
 and e_x by e¹ = −½ (χᵀ X g + gᵀ X χ). W̃ and g are computed once for D and f; a change then costs as much as a
-density-fitted exchange matrix. X need not be symmetric: for an antisymmetric one, the change made by complex
-orbitals, e¹ is zero and K_f[X] is not.
+density-fitted exchange matrix, from the factors of X = u vᵀ. X need not be symmetric: for an antisymmetric one, the
+change made by complex orbitals, e¹ is zero and K_f[X] is not.
 """
 
 import math
@@ -32,6 +32,9 @@ from mlxc.host.points import PAIR_NUMBERS
 
 #: Changes of the density matrix that are treated at a time: each takes 16 MB and more.
 TOGETHER = 8
+
+#: Singular values of a change below this fraction of the largest are round-off.
+RANK = 1e-14
 
 
 class ExchangeResponse:
@@ -136,19 +139,25 @@ class ExchangeResponse:
         return from_torch(found.reshape(shape), x)
 
     def _kernel(self, x: Tensor, hermi: int) -> Tensor:
-        """With T[X] = Σ_P B^P X W̃^P the other half is the transpose of T[Xᵀ], which is ±T[X] where X has symmetry."""
-        x = torch.cat((x, x.mT)) if hermi == 0 else x
-        count, spins, nao, _ = x.shape
-        columns = x.permute(2, 1, 0, 3).reshape(nao, -1)
-        half = torch.zeros(spins, count, nao, nao, dtype=torch.float64, device=x.device)
-        for part, bx in self.fitting.half_transformed(columns):
-            bx = bx.reshape(len(bx), nao, spins, count, nao)
-            for s, packed in enumerate(self._dressed):
-                half[s] += torch.einsum("pmck,pkn->cmn", bx[:, :, s], packed[part][:, self._unpack])
-        t = half.transpose(0, 1)
+        """−½ (T[X] + T[Xᵀ]ᵀ) with T[X] = Σ_P B^P X W̃^P; T[Xᵀ] is ±T[X] where X has symmetry."""
+        factors = [_factors(matrix) for matrix in x.transpose(0, 1).flatten(0, 1)]  # sets of spin a, sets of spin b
+        half = self._one_half(factors).unflatten(0, (x.shape[1], -1)).transpose(0, 1)
         if hermi == 0:
-            return -0.5 * (t[: count // 2] + t[count // 2:].mT)
-        return -0.5 * (t + t.mT if hermi == 1 else t - t.mT)
+            other = self._one_half([(v, u) for u, v in factors]).unflatten(0, (x.shape[1], -1)).transpose(0, 1)
+        else:
+            other = half if hermi == 1 else -half
+        return -0.5 * (half + other.mT)
+
+    def _one_half(self, factors: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """T[X] for X = u vᵀ, as many for each spin: (B^P u)(W̃^P v)ᵀ."""
+        nao, sizes = self.fitting.nao, [u.shape[1] for u, _ in factors]
+        each = len(factors) // len(self._g)
+        half = torch.zeros(len(factors), nao, nao, dtype=torch.float64, device=self.exchange.device)
+        for part, left in self.fitting.half_transformed(torch.cat([u for u, _ in factors], 1)):
+            whole = [packed[part][:, self._unpack] for packed in self._dressed]
+            for k, bu in enumerate(left.split(sizes, 2)):
+                half[k] += torch.einsum("pmr,pnr->mn", bu, whole[k // each] @ factors[k][1])
+        return half
 
     def _changes(self, x) -> tuple[Tensor, tuple[int, ...]]:
         """X as (sets, spins, nao, nao), and the shape it came in."""
@@ -209,6 +218,13 @@ class ExchangeResponse:
                       stacklevel=4)
         with tempfile.TemporaryFile(dir=lib.param.TMPDIR) as file:
             return torch.from_numpy(np.memmap(file, np.float64, "w+", shape=shape))
+
+
+def _factors(x: Tensor) -> tuple[Tensor, Tensor]:
+    """u and v with X = u vᵀ: changes made by rotations of orbitals have at most twice as many columns as orbitals."""
+    u, s, vt = torch.linalg.svd(x)
+    kept = s > RANK * s[0]
+    return u[:, kept] * s[kept], vt[kept].T
 
 
 def _add_pairs(out: Tensor, potentials: Tensor, ao: Tensor, weighted: Tensor):
