@@ -21,7 +21,7 @@ from mlxc.errors import (
     UnknownFunctional,
     Unsupported,
 )
-from mlxc.host import dispersion, ks, seam
+from mlxc.host import dispersion, ks, numint, seam
 from mlxc.host.dispersion import dispersion_energy
 from mlxc.host.ks import GKS, RKS, ROKS, UKS, attach
 from mlxc.host.seam import register
@@ -39,5 +39,6 @@ __all__ = [
 seam.install()
 dispersion.install()
 ks.install()
+numint.install()
 for _name in zoo.names():
     seam.register_name(_name, partial(zoo.load, _name))

@@ -2,14 +2,24 @@
 
 import torch
 
-from mlxc.xc.functional import RangeSeparated
+from mlxc.xc.functional import LocalHybrid, RangeSeparated
 
 
 def random_functional(scale: float = 0.4, seed: int = 1, kind: type[RangeSeparated] = RangeSeparated,
                       omega: float = 0.3, sr_fraction: float = 0.2, width: int = 6,
                       depth: int = 2) -> RangeSeparated:
     """A learned functional with normal random numbers of the given scale added to all weights; 3 saturates tanh."""
-    functional = kind({"omega": omega, "sr_fraction": sr_fraction}, {"width": width, "depth": depth})
+    return _randomised(kind({"omega": omega, "sr_fraction": sr_fraction}, {"width": width, "depth": depth}), scale, seed)
+
+
+def random_local_hybrid(scale: float = 0.4, seed: int = 1, local_omega: float = 0.4, width: int = 6, depth: int = 2,
+                        name: str = "mlxc_random_lh") -> LocalHybrid:
+    """The same of a local hybrid."""
+    return _randomised(LocalHybrid({"local_omega": local_omega, "b_max": 2.0}, {"width": width, "depth": depth}, name),
+                       scale, seed)
+
+
+def _randomised(functional, scale: float, seed: int):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in functional.parameters():

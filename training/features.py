@@ -1,7 +1,8 @@
 """Densities on the grid, computed once per species and stored: what the fit sees of a molecule.
 
 A record holds, per grid point, the weight and the scalar density variables; and per species the energy without XC,
-the exact exchange of the full and of the long-range Coulomb operator at several ω. One HDF5 file per species, named
+the exact exchange of the full and of the long-range Coulomb operator at several ω; and per grid point, for each ω, the
+short-range exact exchange as an energy density, which local hybrids need. One HDF5 file per species, named
 by a hash of everything that determines it and written under a temporary name, so that building can be killed and
 resumed at any time, and run by several processes at once.
 """
@@ -16,10 +17,11 @@ import h5py
 import numpy as np
 from pyscf import dft, gto
 
+from mlxc.host.exchange import LocalExchange
 from training.data import Species
 
-#: Range-separation parameters whose long-range exact exchange is stored, bohr⁻¹.
-OMEGAS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+#: Range-separation parameters whose exact exchange is stored, bohr⁻¹.
+OMEGAS = (0.3, 0.4)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Record:
         e_rest: energy without exchange and correlation, Ha.
         ex_full: exact exchange energy.
         ex_lr: {ω: long-range exact exchange energy}.
+        ex_sr: {ω: (1 or 2, n) short-range exact exchange e_xσ^SR per volume; of one spin for closed shells}.
         converged: SCF convergence.
         lost_electrons: electrons at the dropped points.
     """
@@ -66,6 +69,7 @@ class Record:
     e_rest: float
     ex_full: float
     ex_lr: dict[float, float]
+    ex_sr: dict[float, np.ndarray]
     converged: bool
     lost_electrons: float
     e_scf: float
@@ -100,7 +104,8 @@ def load(species: Species, folder: Path, settings: Settings = STANDARD) -> Recor
     """Reads a record back. Raises FileNotFoundError where it was not built."""
     with h5py.File(record_path(folder, species, settings)) as f:
         ex_lr = dict(zip(OMEGAS, f["ex_lr"][:].tolist(), strict=True))
-        return Record(f["weights"][:], f["variables"][:], ex_lr=ex_lr,
+        ex_sr = dict(zip(OMEGAS, f["ex_sr"][:], strict=True))
+        return Record(f["weights"][:], f["variables"][:], ex_lr=ex_lr, ex_sr=ex_sr,
                       **{k: f.attrs[k].item() for k in ("e_rest", "ex_full", "converged", "lost_electrons", "e_scf")})
 
 
@@ -113,8 +118,10 @@ def compute(species: Species, settings: Settings) -> Record:
     e_rest = np.einsum("ij,ji->", mf.get_hcore(), total) + mol.energy_nuc() \
         + np.einsum("ij,ji->", mf.get_j(mol, total), total) / 2
     ex_full, *ex_lr = (_exchange(mf, dm, omega) for omega in (None, *OMEGAS))
-    weights, variables, lost = _grid_features(mol, dm, settings)
-    return Record(weights, variables, float(e_rest), ex_full, dict(zip(OMEGAS, ex_lr, strict=True)),
+    coords, weights, variables, lost = _grid_features(mol, dm, settings)
+    ex_sr = {omega: LocalExchange(mol, coords, omega).energy_density(dm)[: 1 if dm.ndim == 2 else 2]
+             for omega in OMEGAS}
+    return Record(weights, variables, float(e_rest), ex_full, dict(zip(OMEGAS, ex_lr, strict=True)), ex_sr,
                   bool(mf.converged), lost, float(mf.e_tot))
 
 
@@ -174,14 +181,14 @@ def _grid_features(mol: gto.Mole, dm: np.ndarray, settings: Settings):
     else:
         a, b = rho
         variables = [a[0], b[0], dot(a, a), dot(a, b), dot(b, b), a[4], b[4]]
-    return grids.weights[keep], np.array(variables), lost
+    return grids.coords[keep], grids.weights[keep], np.array(variables), lost
 
 
 def _write(path: Path, species: Species, record: Record):
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with h5py.File(temporary, "w") as f:
         f["weights"], f["variables"] = record.weights, record.variables
-        f["ex_lr"] = list(record.ex_lr.values())
+        f["ex_lr"], f["ex_sr"] = list(record.ex_lr.values()), np.array(list(record.ex_sr.values()))
         f.attrs["species"] = species.key
         for name in ("e_rest", "ex_full", "converged", "lost_electrons", "e_scf"):
             f.attrs[name] = getattr(record, name)

@@ -9,7 +9,7 @@ steps. Minimised is
 H_δ the Huber loss (δ = 1), σ_t the tolerance of the target's group, θ_0 the start: the networks' last layer at zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,10 +18,12 @@ import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from mlxc.xc.density import Density
-from mlxc.xc.functional import RangeSeparated, Term
+from mlxc.xc.functional import Learned, LocalHybrid, RangeSeparated, Term
 from training import features
 from training.data import KCAL, Species, Target
 from training.dispersion import d4_energy
+
+Functional = RangeSeparated | LocalHybrid
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,11 @@ class Energies:
     """What a functional's energy of one species is made of: E = constant + Σ_terms Σ_points weight · term."""
 
     constant: float
-    terms: tuple[Term, ...]  # with the grid weights folded into ``gas``
+    terms: tuple[Term, ...]  # with the grid weights folded into ``gas`` and ``exact``
     hartree_fock: float
 
 
-def prepare(functional: RangeSeparated, species: Sequence[Species], folder: Path, damping: dict[str, float],
+def prepare(functional: Functional, species: Sequence[Species], folder: Path, damping: dict[str, float],
             settings: features.Settings = features.STANDARD) -> dict[str, Energies]:
     """Loads the records of converged species and evaluates everything that no parameter changes.
 
@@ -49,23 +51,34 @@ def prepare(functional: RangeSeparated, species: Sequence[Species], folder: Path
         record = features.load(s, folder, settings)
         if not record.converged:
             continue
-        density = Density.from_variables(tuple(torch.from_numpy(record.variables)))
-        weights = torch.from_numpy(record.weights)
         with torch.no_grad():
-            terms = tuple(replace(t, gas=weights * t.gas) for t in functional.terms(density))
-        lr = record.ex_lr[functional.omega]
-        constant = record.e_rest + lr + functional.sr_fraction * (record.ex_full - lr) + d4_energy(s, damping)
+            terms = tuple(_weighted_terms(functional, record))
+        long_range = record.ex_lr[functional.omega] if functional.omega else 0.0
+        exact_exchange = long_range + functional.sr_fraction * (record.ex_full - long_range)
+        constant = record.e_rest + exact_exchange + d4_energy(s, damping)
         prepared[s.key] = Energies(constant, terms, record.e_rest + record.ex_full)
     return prepared
 
 
-def energy(functional: RangeSeparated, prepared: Energies) -> torch.Tensor:
+def _weighted_terms(functional: Functional, record: features.Record) -> Iterator[Term]:
+    density = Density.from_variables(tuple(torch.from_numpy(record.variables)))
+    weights = torch.from_numpy(record.weights)
+    if isinstance(functional, LocalHybrid):
+        exact = torch.from_numpy(record.ex_sr[functional.local_omega]).expand(2, -1)
+        terms = functional.terms(density, exact)
+    else:
+        terms = functional.terms(density)
+    for t in terms:
+        yield replace(t, gas=weights * t.gas, exact=None if t.exact is None else weights * t.exact)
+
+
+def energy(functional: Functional, prepared: Energies) -> torch.Tensor:
     """Total energy of a species, Ha; differentiable in the parameters."""
     xc = sum((functional.term_energy(t).sum() for t in prepared.terms), start=torch.zeros((), dtype=torch.float64))
     return prepared.constant + xc
 
 
-def energies(functional: RangeSeparated, prepared: dict[str, Energies]) -> dict[str, float]:
+def energies(functional: Functional, prepared: dict[str, Energies]) -> dict[str, float]:
     """Total energies of all species, Ha."""
     with torch.no_grad():
         return {key: float(energy(functional, p)) for key, p in prepared.items()}
@@ -82,7 +95,7 @@ def residuals(targets: Sequence[Target], found: dict[str, float]) -> np.ndarray:
     return np.array([KCAL * (sum(c * found[k] for k, c in t.terms) - t.reference) for t in targets])
 
 
-def jacobian(functional: RangeSeparated,
+def jacobian(functional: Functional,
              prepared: dict[str, Energies]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Energy (Ha) and its gradient in the parameters for every species."""
     parameters = list(functional.parameters())
@@ -96,7 +109,7 @@ def jacobian(functional: RangeSeparated,
     return values, gradients
 
 
-def gauss_newton(functional: RangeSeparated, prepared: dict[str, Energies], targets: Sequence[Target],
+def gauss_newton(functional: Functional, prepared: dict[str, Energies], targets: Sequence[Target],
                  tolerances: np.ndarray, ridge: float, steps: int, log=print) -> float:
     """Minimises the loss of the module's docstring in place.
 
@@ -149,5 +162,5 @@ def _loss(r: np.ndarray, shift: np.ndarray, ridge: float) -> float:
     return float(np.sum(np.where(a < 1, a**2 / 2, a - 0.5)) + ridge * shift @ shift)
 
 
-def _set(functional: RangeSeparated, theta: np.ndarray):
+def _set(functional: Learned, theta: np.ndarray):
     vector_to_parameters(torch.from_numpy(theta), functional.parameters())

@@ -22,6 +22,13 @@ MAX_DERIVATIVE = 3
 ROWS = {"LDA": 1, "GGA": 4, "MGGA": 5}
 VARIABLES = {"LDA": (1, 2), "GGA": (2, 5), "MGGA": (3, 7)}
 
+#: Ending of the name of a local hybrid's semilocal part.
+SEMILOCAL = "__semilocal"
+
+#: Where local hybrids work.
+WHERE_LOCAL = ("energies, forces, linear response and excitation energies of RKS, UKS and ROKS objects of molecules work "
+               "with it, and all of PySCF with mlxc_rs")
+
 
 class Registered:
     """What libxc's tables hold for one name: the answers PySCF asks for, from a functional loaded on first use.
@@ -33,9 +40,11 @@ class Registered:
     nfunc, fn_ids, facs, xc_objs, xc_arr = 0, (), (), (), None
     needs_laplacian = False
 
-    def __init__(self, name: str, load: Callable):
+    def __init__(self, name: str, load: Callable, semilocal_only: bool = False):
+        """Args: name; load, which returns the functional; semilocal_only: answer for its semilocal part, see `rows`."""
         self.name = name
         self._load = load
+        self._semilocal_only = semilocal_only
 
     @functools.cached_property
     def functional(self):
@@ -46,6 +55,16 @@ class Registered:
         if functional.xc_type not in ROWS:
             raise InvalidInput(f"{self.name}: xc_type is {functional.xc_type!r}, expected one of {', '.join(ROWS)}")
         return functional
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a local hybrid, which needs the density matrix: see `mlxc.host.local`."""
+        return hasattr(self.functional, "replacement") and not self._semilocal_only
+
+    @property
+    def semilocal(self) -> str:
+        """The name under which PySCF evaluates what `edens` gives, and nothing of the local part."""
+        return self.name + SEMILOCAL
 
     @property
     def xc_type(self) -> str:
@@ -111,6 +130,9 @@ class Registered:
         Returns:
             New float64 array, (comb(k + deriv, deriv), n), with k variables.
         """
+        if self.is_local:
+            raise Unsupported(f"{self.name} is a local hybrid, whose energy is no function of the density alone: this "
+                              f"method does not know how to add its local exchange; {WHERE_LOCAL}")
         self.require_omega(omega)
         self.require_derivative(deriv)
         rows = xc_rows(self.functional, self._variables(rho, spin), deriv, parallel_map)

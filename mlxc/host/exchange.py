@@ -72,6 +72,10 @@ class LocalExchange:
         self._dm: Tensor | None = None
         self._states: list[_State] = []
 
+    def orbitals(self, dm) -> list[Orbitals]:
+        """Occupied orbitals of a density matrix: of both spins, or of one where they are the same."""
+        return [state.orbitals for state in self._prepare(dm)]
+
     def energy_density(self, dm, kept=None):
         """e_xσ(r) for both spins.
 
@@ -129,6 +133,19 @@ class LocalExchange:
             build = self._occupied_fock if occupied_only else self._full_fock
             fock = build(states, weights[: len(states)])
             return from_torch(fock.expand(2, -1, -1).clone(), dm)
+
+    def without_virtual_block(self, dm, fock: Tensor) -> Tensor:
+        """F − (1 − P)ᵀ F (1 − P) with P = C Cᵀ S of the occupied orbitals: what `fock` gives with ``occupied_only``.
+
+        Args:
+            dm: as in `energy_density`.
+            fock: symmetric, of both spins (2, nao, nao) or of one (nao, nao).
+        """
+        orbitals = self.orbitals(dm)
+        virtual = [torch.eye(len(self.overlap), dtype=fock.dtype, device=fock.device)
+                   - o.coeff @ (o.coeff.T @ self.overlap) for o in orbitals]
+        outside = torch.stack(virtual) if fock.ndim == 3 else virtual[0]
+        return fock - outside.mT @ fock @ outside
 
     def _prepare(self, dm) -> list[_State]:
         """Orbitals and fitted pairs of both spins, of one where they are the same; kept for the next call."""

@@ -91,10 +91,10 @@ class GridBlocks:
         potentials = self._kept[number]
         return potentials if len(points) == whole else potentials[:, torch.from_numpy(points - start)]
 
-    def orbitals(self, points: np.ndarray) -> Tensor:
-        """χ_μ at the points, shape (nao, m)."""
-        ao = numint.eval_ao(self.fitting.mol, self.coords[points])
-        return torch.from_numpy(np.ascontiguousarray(ao.T)).to(self.fitting.device)
+    def orbitals(self, points: np.ndarray, deriv: int = 0) -> Tensor:
+        """χ_μ at the points, (nao, m); with its derivatives up to order ``deriv`` > 0 (…, nao, m), in PySCF's order."""
+        ao = numint.eval_ao(self.fitting.mol, self.coords[points], deriv)
+        return torch.from_numpy(np.ascontiguousarray(ao.swapaxes(-1, -2))).to(self.fitting.device)
 
 
 def significant(measure, tolerance: float = 1e-9) -> np.ndarray:

@@ -19,7 +19,7 @@ from pyscf.dft import libxc
 from pyscf.soscf import newton_ah
 
 from mlxc.errors import IncompatibleHost, InvalidInput, UnknownFunctional, Unsupported
-from mlxc.host.entry import MAX_DERIVATIVE, VARIABLES, Registered
+from mlxc.host.entry import MAX_DERIVATIVE, SEMILOCAL, VARIABLES, Registered
 from mlxc.suggest import did_you_mean
 
 #: PySCF versions that the host tests ran on.
@@ -29,6 +29,9 @@ TESTED_VERSIONS = "2.14"
 # ---------------------------------------------------------------------------------------------- names
 
 _registered: dict[str, Registered] = {}
+
+#: Semilocal parts by their own names, which nobody asks for but mlxc.
+_parts: dict[str, Registered] = {}
 
 
 def register(functional) -> str:
@@ -54,7 +57,9 @@ def register_name(name: str, load: Callable) -> str:
     if name not in _registered and _libxc_knows(name):
         raise InvalidInput(f"{name!r} is a name of libxc's: registering it would change what PySCF computes for it; "
                            "choose another name")
+    part = name + SEMILOCAL
     _registered[name] = libxc._CUSTOM_FUNC_R[name] = libxc._CUSTOM_FUNC_U[name] = Registered(name, load)
+    _parts[part] = libxc._CUSTOM_FUNC_R[part] = libxc._CUSTOM_FUNC_U[part] = Registered(part, load, semilocal_only=True)
     return name
 
 
@@ -85,8 +90,8 @@ def search(xc) -> Registered | None:
     if not isinstance(xc, str):
         return None
     name = xc.strip().lower()
-    if name in _registered:
-        return _registered[name]
+    if name in _registered or name in _parts:
+        return _registered.get(name) or _parts[name]
     ours = [t for t in re.findall(r"[a-z_][a-z0-9_]*", name) if t in _registered or t.startswith("mlxc")]
     if not ours:
         return None
@@ -101,6 +106,12 @@ def search(xc) -> Registered | None:
                           f"xc = {term!r} with mf.disp = 'd4', or without dispersion")
     raise Unsupported(f"xc = {xc!r} combines {term} with something else; {term} is a whole exchange-correlation "
                       f"functional and has no parts to mix: write xc = {term!r}")
+
+
+def local_hybrid(xc) -> Registered | None:
+    """The local hybrid that an xc setting names, None for anything else."""
+    found = search(xc)
+    return found if found is not None and found.is_local else None
 
 
 def _unknown(name: str) -> UnknownFunctional:

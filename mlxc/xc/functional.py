@@ -2,23 +2,30 @@
 
 `mlxc_rs`, a range-separated meta-GGA hybrid:
 
-    E_xc = E_x^{LR,HF}(ω) + a E_x^{SR,HF}(ω)                              exact exchange, from the host program
-         + (1 − a) Σ_σ ∫ e_x^LDA(n_σ) A(ω/k_Fσ) F_θ(u_σ, w_σ, v_σ) dr     learned short-range exchange
-         + ∫ (1 − q) [Σ_σ e_c^σσ (1 − w_σ) G^ss_θ + e_c^ab G^os_θ] dr     learned correlation
+    E_xc = E_x^{LR,HF}(ω) + a E_x^{SR,HF}(ω) + (1 − a) Σ_σ ∫ e_xσ^{SR,sl} dr + ∫ e_c dr
 
-with the variables of `features`, the uniform-gas energies of `reference.lda` and `reference.attenuation`, and
+`mlxc_lh`, a local hybrid: full exact exchange, replaced at short range where the network says so:
 
-    F = 1 + κ tanh(u N_1 + w N_2),     G = 1 + tanh(u N_1 + w N_2),
+    E_xc = E_x^HF + Σ_σ ∫ b_σ [e_xσ^{SR,sl} − e_xσ^{SR,HF}] dr + ∫ e_c dr,     b_σ = (1 − q) b_max / (1 + exp(−B_θ))
 
-N_1 and N_2 being the outputs of one network for each of F, G^ss and G^os. u = w = 0 in the uniform gas, so F = G = 1
-there whatever the networks say; 1 − κ < F < 1 + κ (Lieb–Oxford, κ = 0.804) and 0 < G < 2 everywhere else.
+The exact exchange energies come from the host program, e_xσ^{SR,HF}(r) from `mlxc.host.exchange`. Learned are
 
-1 − w_σ = 2 (τ_σ − τ_Wσ)/(τ_σ + τ_UEGσ) is 0 for one orbital and 1 in the uniform gas, as 1 − z_σ = 1 − τ_Wσ/τ_σ is, but
-its derivative in τ_σ stays finite where an orbital's gradient vanishes, as midway between the atoms of H₂.
+    e_xσ^{SR,sl} = e_x^LDA(n_σ) A(ω/k_Fσ) F_θ(u_σ, w_σ, v_σ)
+    e_c          = (1 − q) [Σ_σ e_c^σσ (1 − w_σ) G^ss_θ(u_σ, w_σ, r_σ) + e_c^ab G^os_θ(u, w, r, ζ²)]
+    F = 1 + κ tanh(u N_1 + w N_2),     G = 1 + tanh(u N_1 + w N_2)
+
+with the variables of `features`, the uniform-gas energies of `reference.lda` and `reference.attenuation`, and N_1 and
+N_2 the outputs of one network for each of F, G^ss and G^os. u = w = 0 in the uniform gas, so F = G = 1 there whatever
+the networks say; 1 − κ < F < 1 + κ (Lieb–Oxford, κ = 0.804) and 0 < G < 2 everywhere else.
+
+q is 1 where one orbital is occupied (`constraints.one_electron`): there `mlxc_lh` is Hartree–Fock, in the energy, the
+potential and the response. 1 − w_σ = 2 (τ_σ − τ_Wσ)/(τ_σ + τ_UEGσ) is 0 for one orbital and 1 in the uniform gas, as
+1 − z_σ = 1 − τ_Wσ/τ_σ is, but its derivative in τ_σ stays finite where an orbital's gradient vanishes, as midway
+between the atoms of H₂.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import torch
@@ -26,6 +33,7 @@ from torch import Tensor, nn
 
 from mlxc.xc import constraints, features
 from mlxc.xc.density import Density
+from mlxc.xc.features import Variables
 from mlxc.xc.network import Network
 from mlxc.xc.reference.lda import short_range_lda_exchange, stoll_partition
 
@@ -36,7 +44,7 @@ KAPPA = 0.804
 
 @dataclass(frozen=True)
 class Term:
-    """One learned term of the energy density, gas · (1 + κ tanh(u N_1 + w N_2)).
+    """One learned term of the energy density, gas · (1 + κ tanh(u N_1 + w N_2)), or b · (that − exact).
 
     Attributes:
         network: name of the network that gives N_1 and N_2.
@@ -44,6 +52,8 @@ class Term:
         u, w: the variables that vanish together in the uniform gas only, (n,).
         inputs: the network's inputs, (n, k).
         kappa: bound of the enhancement's deviation from 1.
+        exact: the exact exchange that this term replaces by the fraction b, with the same hard factors as ``gas``.
+        mixing: inputs of the network that gives b, (n, k).
     """
 
     network: str
@@ -52,9 +62,78 @@ class Term:
     w: Tensor
     inputs: Tensor
     kappa: float
+    exact: Tensor | None = None
+    mixing: Tensor | None = None
 
 
-class RangeSeparated(nn.Module):
+class Learned(nn.Module):
+    """Learned exchange and correlation, without a statement of how much of them there is.
+
+    Attributes:
+        name: the functional's name in PySCF.
+        omega, sr_fraction, lr_fraction: exact exchange that the host program computes: ω in bohr⁻¹ (0 for none),
+            its fractions at short and long range.
+        local_omega: ω of the learned short-range exchange, bohr⁻¹.
+    """
+
+    xc_type = "MGGA"
+    lr_fraction = 1.0
+    omega: float
+    sr_fraction: float
+
+    def __init__(self, local_omega: float, network: dict, name: str):
+        super().__init__()
+        self.name, self.local_omega = name, local_omega
+        size = {"width": network["width"], "depth": network["depth"]}
+        self.networks = nn.ModuleDict({
+            "exchange": Network(3, (1.0, 0.0), **size),
+            "same_spin": Network(3, (-1.0, 0.0), **size),
+            "opposite_spin": Network(4, (-1.0, 0.0), **size),
+        })
+
+    def term_energy(self, term: Term) -> Tensor:
+        """Energy per volume of one term, (n,), Ha bohr⁻³."""
+        return term.gas * (1 + term.kappa * torch.tanh(self.exponent(term)))
+
+    def exponent(self, term: Term) -> Tensor:
+        """u N_1 + w N_2: zero in the uniform gas whatever the networks' outputs are, (n,)."""
+        outputs = self.networks[term.network](term.inputs)
+        return term.u * outputs[:, 0] + term.w * outputs[:, 1]
+
+    def sum(self, terms: Iterable[Term]) -> Tensor:
+        """Energy per volume of several terms, (n,), Ha bohr⁻³."""
+        return reduce(torch.add, map(self.term_energy, terms))
+
+    def exchange_terms(self, density: Density) -> Iterator[Term]:
+        """e_xσ^{SR,sl} of each channel, once with a factor of 2 for closed shells."""
+        for rho, factor, _, x in _channels(density):
+            v = self.local_omega / (self.local_omega + x.kf)
+            inputs = torch.stack((x.u, x.w, v), -1)
+            yield Term("exchange", factor * short_range_lda_exchange(rho, self.local_omega), x.u, x.w, inputs, KAPPA)
+
+    def correlation_terms(self, density: Density) -> Iterator[Term]:
+        """Like-spin correlation of each channel, and unlike-spin correlation."""
+        x_total, zeta2 = features.total(density), features.zeta2(density)
+        not_one_electron = 1 - constraints.one_electron(x_total.z, zeta2)
+        *e_same, e_ab = stoll_partition(density)
+        for _, factor, spin, x in _channels(density):
+            e_c = not_one_electron * factor * e_same[spin] * (1 - x.w)
+            yield Term("same_spin", e_c, x.u, x.w, torch.stack((x.u, x.w, x.r), -1), 1.0)
+        x = x_total
+        inputs = torch.stack((x.u, x.w, x.r, zeta2), -1)
+        yield Term("opposite_spin", not_one_electron * e_ab, x.u, x.w, inputs, 1.0)
+
+
+def _channels(density: Density) -> Iterator[tuple[Tensor, Tensor, int, Variables]]:
+    """(ρ_σ, factor, σ, variables) of each channel; the factor is 2 for the one channel of a closed shell, 0 where the
+    channel is empty."""
+    for spin in (0,) if density.closed_shell else (0, 1):
+        rho, sigma, tau = density.rho[spin], density.sigma[2 * spin], density.tau[spin]
+        occupied, x = features.channel(rho, sigma, tau)
+        yield rho, (2 if density.closed_shell else 1) * occupied, spin, x
+
+
+class RangeSeparated(Learned):
     """`mlxc_rs`: exact exchange at long range, learned exchange at short range and learned correlation.
 
     Args:
@@ -63,20 +142,10 @@ class RangeSeparated(nn.Module):
         name: the functional's name in PySCF.
     """
 
-    xc_type = "MGGA"
-    lr_fraction = 1.0
-
     def __init__(self, exchange: dict, network: dict, name: str = "mlxc_rs"):
-        super().__init__()
-        self.name = name
-        self.omega = float(exchange["omega"])
+        super().__init__(float(exchange["omega"]), network, name)
+        self.omega = self.local_omega
         self.sr_fraction = float(exchange["sr_fraction"])
-        size = {"width": network["width"], "depth": network["depth"]}
-        self.networks = nn.ModuleDict({
-            "exchange": Network(3, (1.0, 0.0), **size),
-            "same_spin": Network(3, (-1.0, 0.0), **size),
-            "opposite_spin": Network(4, (-1.0, 0.0), **size),
-        })
         self.double()
 
     def edens(self, density: Density) -> Tensor:
@@ -88,32 +157,69 @@ class RangeSeparated(nn.Module):
         Returns:
             (n,) in Ha bohr⁻³.
         """
-        return reduce(torch.add, (self.term_energy(term) for term in self.terms(density)))
+        return self.sum(self.terms(density))
+
+    def terms(self, density: Density) -> Iterator[Term]:
+        """All learned terms."""
+        for term in self.exchange_terms(density):
+            yield replace(term, gas=(1 - self.sr_fraction) * term.gas)
+        yield from self.correlation_terms(density)
+
+
+class LocalHybrid(Learned):
+    """`mlxc_lh`: full exact exchange, a learned local replacement of it at short range and learned correlation.
+
+    Args:
+        exchange: ``local_omega`` in bohr⁻¹, the range of what is replaced, and ``b_max``, the bound of b.
+        network: ``width`` and ``depth`` of the four networks.
+        name: the functional's name in PySCF.
+    """
+
+    omega, sr_fraction = 0.0, 1.0
+
+    def __init__(self, exchange: dict, network: dict, name: str = "mlxc_lh"):
+        super().__init__(float(exchange["local_omega"]), network, name)
+        self.b_max = float(exchange["b_max"])
+        self.networks["mixing"] = Network(4, (0.0,), width=network["width"], depth=network["depth"])
+        self.double()
+
+    def edens(self, density: Density) -> Tensor:
+        """The semilocal part that stands by itself, correlation: (n,) in Ha bohr⁻³; see `replacement` for the rest."""
+        return self.sum(self.correlation_terms(density))
+
+    def replacement(self, density: Density, exact: Tensor) -> Tensor:
+        """Σ_σ b_σ (e_xσ^{SR,sl} − e_xσ^{SR,HF}).
+
+        Args:
+            density: n points.
+            exact: e_xσ^{SR,HF}, short-range exact exchange per volume, (2, n), Ha bohr⁻³.
+
+        Returns:
+            (n,) in Ha bohr⁻³.
+        """
+        return self.sum(self.replacement_terms(density, exact))
+
+    def replacement_terms(self, density: Density, exact: Tensor) -> Iterator[Term]:
+        """b_σ (e_xσ^{SR,sl} − e_xσ^{SR,HF}) of each channel, gated by 1 − q."""
+        zeta2 = features.zeta2(density)
+        gate = 1 - constraints.one_electron(features.total(density).z, zeta2)
+        channels = zip(self.exchange_terms(density), _channels(density), strict=True)
+        for term, (_, factor, spin, _) in channels:
+            mixing = torch.cat((term.inputs, zeta2[:, None]), -1)
+            yield replace(term, gas=gate * term.gas, exact=gate * factor * exact[spin], mixing=mixing)
+
+    def terms(self, density: Density, exact: Tensor) -> Iterator[Term]:
+        """All learned terms."""
+        yield from self.replacement_terms(density, exact)
+        yield from self.correlation_terms(density)
 
     def term_energy(self, term: Term) -> Tensor:
         """Energy per volume of one term, (n,), Ha bohr⁻³."""
-        return term.gas * (1 + term.kappa * torch.tanh(self.exponent(term)))
+        energy = super().term_energy(term)
+        if term.exact is None or term.mixing is None:
+            return energy
+        return self.mixing(term.mixing) * (energy - term.exact)
 
-    def exponent(self, term: Term) -> Tensor:
-        """u N_1 + w N_2: zero in the uniform gas whatever the networks' outputs are, (n,)."""
-        outputs = self.networks[term.network](term.inputs)
-        return term.u * outputs[:, 0] + term.w * outputs[:, 1]
-
-    def terms(self, density: Density) -> Iterator[Term]:
-        """The learned terms: exchange and like-spin correlation of each channel, unlike-spin correlation."""
-        x_total, zeta2 = features.total(density), features.zeta2(density)
-        not_one_electron = 1 - constraints.one_electron(x_total.z, zeta2)
-        *e_same, e_ab = stoll_partition(density)
-        factor = 2 if density.closed_shell else 1
-        for spin in (0,) if density.closed_shell else (0, 1):
-            rho, sigma, tau = density.rho[spin], density.sigma[2 * spin], density.tau[spin]
-            occupied, x = features.channel(rho, sigma, tau)
-            occupied = factor * occupied
-            e_x = (1 - self.sr_fraction) * occupied * short_range_lda_exchange(rho, self.omega)
-            v = self.omega / (self.omega + x.kf)
-            yield Term("exchange", e_x, x.u, x.w, torch.stack((x.u, x.w, v), -1), KAPPA)
-            e_c = not_one_electron * occupied * e_same[spin] * (1 - x.w)
-            yield Term("same_spin", e_c, x.u, x.w, torch.stack((x.u, x.w, x.r), -1), 1.0)
-        x = x_total
-        inputs = torch.stack((x.u, x.w, x.r, zeta2), -1)
-        yield Term("opposite_spin", not_one_electron * e_ab, x.u, x.w, inputs, 1.0)
+    def mixing(self, inputs: Tensor) -> Tensor:
+        """b_σ without its gate, in (0, b_max), (n,)."""
+        return self.b_max * torch.sigmoid(self.networks["mixing"](inputs)[:, 0])

@@ -61,20 +61,19 @@ def scaled(d: Density, factor: float) -> Density:
 
 
 def exchange(functional, d: Density) -> Tensor:
-    """The functional's semilocal exchange energy density, its share (1 − a) divided out, (n,)."""
-    gas = sum(functional.term_energy(t) for t in functional.terms(d) if t.network == "exchange")
-    return gas / (1 - functional.sr_fraction)
+    """The functional's semilocal exchange energy density e_x^{SR,sl}, (n,)."""
+    return functional.sum(functional.exchange_terms(d))
 
 
 def correlation(functional, d: Density) -> Tensor:
     """The functional's correlation energy density, (n,)."""
-    return sum(functional.term_energy(t) for t in functional.terms(d) if t.network != "exchange")
+    return functional.sum(functional.correlation_terms(d))
 
 
 def _unscreened(functional):
     """The functional with ω → 0: its model of full-range exchange."""
     full = copy.copy(functional)
-    full.omega = 0.0
+    full.local_omega = 0.0
     return full
 
 
@@ -85,9 +84,10 @@ def _largest(error: Tensor, scale: Tensor) -> float:
 def gas_violation(f) -> float:
     """Relative error of the XC energy in uniform gases."""
     d = uniform_gas()
-    x = d.spin_sum(lambda rho, _sigma, _tau: short_range_lda_exchange(rho, f.omega))
-    exact = (1 - f.sr_fraction) * x + pw92_correlation(d)
-    return _largest(f.edens(d) - exact, exact)
+    x = torch.stack([short_range_lda_exchange(rho, f.local_omega) for rho in d.rho])
+    exact = (1 - f.sr_fraction) * x.sum(0) + pw92_correlation(d)
+    energy = f.edens(d) + (f.replacement(d, x) if hasattr(f, "replacement") else 0.0)
+    return _largest(energy - exact, exact)
 
 
 class _Correlation:
@@ -113,7 +113,7 @@ def one_electron_violation(f) -> float:
 def like_spin_violation(f) -> float:
     """Like-spin correlation of one orbital per channel, in units of PW92's energy."""
     d = one_orbital_per_spin()
-    like = sum(f.term_energy(t) for t in f.terms(d) if t.network == "same_spin")
+    like = f.sum(t for t in f.correlation_terms(d) if t.network == "same_spin")
     return _largest(like, pw92_correlation(d))
 
 
@@ -151,5 +151,5 @@ def lieb_oxford_violation(f) -> float:
 
 def long_range_violation(f) -> float:
     """What is missing from full exact exchange at long range."""
-    tail = 0.0 if f.omega > 0 else 1.0
-    return abs(1 - f.lr_fraction) + tail
+    everywhere = f.omega == 0 and f.sr_fraction == 1
+    return abs(1 - f.lr_fraction) + (0.0 if f.omega > 0 or everywhere else 1.0)

@@ -28,9 +28,15 @@ def test_law_holds(make, law):
 class Changed(RangeSeparated):
     """A functional each of whose terms is changed."""
 
-    def terms(self, density):
+    def exchange_terms(self, density):
+        return self.all_changed(super().exchange_terms(density), density)
+
+    def correlation_terms(self, density):
+        return self.all_changed(super().correlation_terms(density), density)
+
+    def all_changed(self, terms, density):
         seen = Counter()
-        for term in super().terms(density):
+        for term in terms:
             yield self.changed(term, density, seen[term.network])
             seen[term.network] += 1
 
@@ -51,10 +57,10 @@ class WithoutGate(Changed):
     def indicator(self, z, zeta2):
         return torch.zeros_like(z)
 
-    def terms(self, density):
+    def correlation_terms(self, density):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(constraints, "one_electron", self.indicator)
-            yield from super().terms(density)
+            yield from super().correlation_terms(density)
 
 
 class PlainGate(WithoutGate):

@@ -1,0 +1,170 @@
+"""The local part of a local hybrid: the energy ∫ Σ_σ b_σ (e_xσ^{SR,sl} − e_xσ^{SR,HF}) dr and its Fock matrix.
+
+It has a grid of its own, coarser than the one of the semilocal part, and is zero for one electron on any grid.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pyscf import dft, gto
+from pyscf.dft import numint
+from torch import Tensor
+
+from mlxc.errors import InvalidInput
+from mlxc.host.arrays import from_torch, host_threads, parallel_map, to_torch
+from mlxc.host.exchange import LocalExchange, significant
+from mlxc.xc import pointwise
+
+#: What the points that are left out contribute together, at most, Ha.
+NEGLIGIBLE = 1e-9
+
+#: Share of the memory that the local part takes at most; density fitting of J and K wants the rest.
+MEMORY_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the local part is computed.
+
+    Attributes:
+        grid_level: PySCF's level of its grid, 0 to 9.
+        auxbasis: a name, a dictionary by element, or None for the even-tempered default (`fitting.even_tempered`).
+    """
+
+    grid_level: int = 1
+    auxbasis: str | dict | None = None
+
+    def __post_init__(self):
+        if self.grid_level not in range(10):
+            raise InvalidInput(f"the local part's grid level is {self.grid_level!r}, expected 0 to 9")
+
+
+@dataclass(frozen=True)
+class State:
+    """A density on the grid, as `mlxc.xc.pointwise` wants it.
+
+    Attributes:
+        dm: density matrix, (nao, nao) of a closed shell or (2, nao, nao), with PySCF's orbitals where it has them.
+        rho: density rows, (5, n) or (2, 5, n); zero at points that do not count.
+        exact: e_xσ^{SR,HF}, (n,) of one spin or (2, n), Ha bohr⁻³.
+    """
+
+    dm: object
+    rho: Tensor
+    exact: Tensor
+
+
+class LocalPart:
+    """The local part of one functional for one molecule.
+
+    Attributes:
+        functional: has ``replacement(density, exact)`` and ``local_omega``.
+        grids: PySCF's grid.
+        weights: of the grid, (n,).
+        exchange: `LocalExchange` on this grid.
+    """
+
+    def __init__(self, functional, mol: gto.Mole, settings: Settings, max_memory: float):
+        """Args: functional, mol, settings; max_memory in MB."""
+        self.functional, self.mol, self.settings = functional, mol, settings
+        self.grids = dft.gen_grid.Grids(mol)
+        self.grids.level, self.grids.verbose = settings.grid_level, 0
+        self.grids.build()
+        self.weights = to_torch(self.grids.weights)
+        self.exchange = LocalExchange(mol, self.grids.coords, functional.local_omega, settings.auxbasis, max_memory)
+
+    @property
+    def record(self) -> dict:
+        """What the results should say of the local part."""
+        return self.exchange.fitting.record | {"grid_level": self.settings.grid_level, "points": len(self.weights)}
+
+    def at(self, dm) -> State:
+        """The density rows and the exact exchange of a density matrix on the grid."""
+        closed = np.ndim(dm) == 2
+        with host_threads():
+            rho = self._rows(dm, closed)
+        n = rho[0] if closed else rho[:, 0].sum(0)
+        kept = significant(self.weights.abs() * n.clamp(min=0) ** (4 / 3), NEGLIGIBLE)
+        exact = to_torch(self.exchange.energy_density(dm, None if kept.all() else kept))
+        rho = torch.where(torch.from_numpy(kept).to(rho.device), rho, 0.0)
+        return State(dm, rho, exact[0] if closed else exact)
+
+    def energy_and_potential(self, dm, occupied_only: bool = False):
+        """The energy and its derivative with respect to the density matrix.
+
+        Args:
+            dm: as in `State`.
+            occupied_only: leave the block between virtual orbitals out, as in `LocalExchange.fock`.
+
+        Returns:
+            (E, V): Ha, and an array of the kind and shape of ``dm``.
+        """
+        state = self.at(dm)
+        energy, v_rho, v_exact = pointwise.value_and_gradient(self.functional, state.rho, state.exact, parallel_map)
+        closed = state.exact.ndim == 1
+        f = self.weights * (v_exact.expand(2, -1) / 2 if closed else v_exact)
+        exact = to_torch(self.exchange.fock(dm, f, occupied_only))
+        with host_threads():
+            semilocal = self.matrix(self.weights * v_rho)
+            if occupied_only:
+                semilocal = self.exchange.without_virtual_block(dm, semilocal)
+        potential = semilocal + (exact[0] if closed else exact)
+        return float(self.weights @ energy), from_torch(potential, dm)
+
+    def matrix(self, rows: Tensor) -> Tensor:
+        """V_μν = Σ_r ∂(Σ rows · ρ)/∂D_μν for ρ = [n, ∇n, τ] at the points.
+
+        Args:
+            rows: weight times the potential's rows, (5, n) or (2, 5, n).
+
+        Returns:
+            (nao, nao) or (2, nao, nao), symmetric.
+        """
+        nao = self.exchange.fitting.nao
+        half = rows.new_zeros(*rows.shape[:-2], nao, nao)
+        for _, points in self.exchange.grid((rows.reshape(-1, rows.shape[-1]) != 0).any(0)):
+            ao = self.exchange.grid.orbitals(points, 1)
+            for v, out in zip(rows[..., points].reshape(-1, 5, len(points)), half.reshape(-1, nao, nao), strict=True):
+                scaled = 0.5 * v[0] * ao[0] + (v[1:4, None] * ao[1:]).sum(0)
+                out.addmm_(ao[0], scaled.T)
+                for gradient in ao[1:]:
+                    out.addmm_(gradient * v[4], gradient.T, alpha=0.25)
+        return half + half.mT
+
+    def _rows(self, dm, closed: bool) -> Tensor:
+        """n, ∇n and τ on the grid: of all electrons, (5, n), or of each spin, (2, 5, n)."""
+        orbitals = self.exchange.orbitals(dm)
+        rho = self.weights.new_empty(len(orbitals), 5, len(self.weights))
+        for _, points in self.exchange.grid():
+            ao = self.exchange.grid.orbitals(points, 1)
+            for o, out in zip(orbitals, rho, strict=True):
+                phi = o.scaled.T @ ao
+                signed = o.sign[:, None] * phi
+                out[0, points] = (signed[0] * phi[0]).sum(0)
+                out[1:4, points] = 2 * (signed[0] * phi[1:]).sum(1)
+                out[4, points] = 0.5 * (signed[1:] * phi[1:]).sum((0, 1))
+        return 2 * rho[0] if closed else rho.expand(2, -1, -1)
+
+
+def part(ni: numint.NumInt, mol: gto.Mole, functional, max_memory: float) -> LocalPart:
+    """The local part of a functional for a molecule, kept in ``ni`` until one of them or the settings change.
+
+    Args:
+        ni: the numerical integration that a Kohn–Sham object owns.
+        mol: molecule.
+        functional: a local hybrid.
+        max_memory: MB.
+    """
+    settings = settings_of(ni)
+    kept, key = getattr(ni, "_local_part", (None, None))
+    wanted = (id(functional), settings, mol._atm.tobytes(), mol._bas.tobytes(), mol._env.tobytes(), mol.cart)
+    if key != wanted:
+        kept = LocalPart(functional, mol, settings, MEMORY_SHARE * max_memory)
+        ni._local_part = kept, wanted
+    return kept
+
+
+def settings_of(ni: numint.NumInt) -> Settings:
+    """The settings of the local part, as `mlxc.set_local_exchange` left them."""
+    return getattr(ni, "_local_settings", Settings())

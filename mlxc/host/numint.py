@@ -1,0 +1,81 @@
+"""Local hybrids in PySCF's self-consistent field: every Kohn–Sham object asks NumInt for its XC matrix, here it is told.
+
+PySCF computes the exact exchange, and the semilocal part under the name of that part; `mlxc.host.local` adds the rest.
+While PySCF iterates, the Fock matrix is built without its block between virtual orbitals where nothing needs it, which
+is faster and gives the same solution; at the end the virtual orbitals are made from the whole matrix.
+"""
+
+import numpy as np
+from pyscf import scf
+from pyscf.dft import numint, numint2c, rks, uks
+from pyscf.scf import hf
+
+from mlxc.errors import Unsupported
+from mlxc.host import local, seam
+from mlxc.host.entry import WHERE_LOCAL
+
+
+def install():
+    """Wraps what PySCF's objects call, once."""
+    seam.wrap(numint.NumInt, "nr_rks", _xc_matrix)
+    seam.wrap(numint.NumInt, "nr_uks", _xc_matrix)
+    seam.wrap(numint2c.NumInt2C, "nr_vxc", _refuse_two_components)
+    seam.wrap(hf, "kernel", _kernel)
+
+
+def _xc_matrix(original, ni, mol, grids, xc_code, dms, relativity=0, hermi=1, max_memory=2000, verbose=None):
+    """(electrons, E_xc without exact exchange, its Fock matrix) of one density matrix."""
+    entry = seam.local_hybrid(xc_code)
+    if entry is None:
+        return original(ni, mol, grids, xc_code, dms, relativity, hermi, max_memory, verbose)
+    if hasattr(mol, "lattice_vectors"):
+        raise Unsupported(f"{entry.name} in a periodic system: {WHERE_LOCAL}")
+    electrons, energy, matrix = original(ni, mol, grids, entry.semilocal, dms, relativity, hermi, max_memory, verbose)
+    part = local.part(ni, mol, entry.functional, max_memory)
+    added, potential = part.energy_and_potential(dms, getattr(ni, "_occupied_only", False))
+    return electrons, energy + added, matrix + potential
+
+
+def _refuse_two_components(original, ni, mol, grids, xc_code, *args, **kwargs):
+    if entry := seam.local_hybrid(xc_code):
+        raise Unsupported(f"{entry.name} with two-component orbitals (GKS): {WHERE_LOCAL}")
+    return original(ni, mol, grids, xc_code, *args, **kwargs)
+
+
+def _kernel(original, mf, *args, **kwargs):
+    """PySCF's SCF cycles."""
+    if not _virtuals_can_wait(mf):
+        return original(mf, *args, **kwargs)
+    mf._numint._occupied_only = True
+    try:
+        converged, energy, levels, orbitals, occupations = original(mf, *args, **kwargs)
+    finally:
+        mf._numint._occupied_only = False
+    levels, orbitals = _with_virtuals(mf, levels, orbitals, occupations)
+    if mf.chkfile:
+        mf.dump_chk({"e_tot": energy, "mo_energy": levels, "mo_coeff": orbitals, "mo_occ": occupations})
+    return converged, energy, levels, orbitals, occupations
+
+
+def _virtuals_can_wait(mf) -> bool:
+    """Whether this is a calculation whose course does not depend on virtual levels."""
+    plain = isinstance(mf, rks.RKS | uks.UKS) and not isinstance(mf, scf.rohf.ROHF)
+    settings = not mf.level_shift and not getattr(mf, "sigma", None) and "get_occ" not in vars(mf)
+    return plain and settings and mf.max_cycle > 0 and seam.local_hybrid(mf.xc) is not None
+
+
+def _with_virtuals(mf, levels, orbitals, occupations):
+    """Virtual orbitals and levels from the whole Fock matrix; the occupied ones stay."""
+    dm = mf.make_rdm1(orbitals, occupations)
+    fock = mf.get_fock(dm=dm)
+    if fock.ndim == 2:
+        return _diagonalised(fock, levels, orbitals, occupations)
+    spins = [_diagonalised(*x) for x in zip(fock, levels, orbitals, occupations, strict=True)]
+    return tuple(np.array(x) for x in zip(*spins, strict=True))
+
+
+def _diagonalised(fock, levels, orbitals, occupations):
+    levels, orbitals, virtual = levels.copy(), orbitals.copy(), occupations == 0
+    values, vectors = np.linalg.eigh(orbitals[:, virtual].T @ fock @ orbitals[:, virtual])
+    levels[virtual], orbitals[:, virtual] = values, orbitals[:, virtual] @ vectors
+    return levels, orbitals
