@@ -9,7 +9,8 @@ def random_functional(scale: float = 0.4, seed: int = 1, kind: type[RangeSeparat
                       omega: float = 0.3, sr_fraction: float = 0.2, width: int = 6,
                       depth: int = 2) -> RangeSeparated:
     """A learned functional with normal random numbers of the given scale added to all weights; 3 saturates tanh."""
-    return _randomised(kind({"omega": omega, "sr_fraction": sr_fraction}, {"width": width, "depth": depth}), scale, seed)
+    functional = kind({"omega": omega, "sr_fraction": sr_fraction}, {"width": width, "depth": depth})
+    return _randomised(functional, scale, seed)
 
 
 def random_local_hybrid(scale: float = 0.4, seed: int = 1, local_omega: float = 0.4, width: int = 6, depth: int = 2,

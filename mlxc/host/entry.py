@@ -26,8 +26,8 @@ VARIABLES = {"LDA": (1, 2), "GGA": (2, 5), "MGGA": (3, 7)}
 SEMILOCAL = "__semilocal"
 
 #: Where local hybrids work.
-WHERE_LOCAL = ("energies, forces, linear response and excitation energies of RKS, UKS and ROKS objects of molecules work "
-               "with it, and all of PySCF with mlxc_rs")
+WHERE_LOCAL = ("energies, forces, linear response and excitation energies of RKS, UKS and ROKS objects of molecules "
+               "work with it, and all of PySCF with mlxc_rs")
 
 
 class Registered:

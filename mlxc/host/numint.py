@@ -1,4 +1,4 @@
-"""Local hybrids in PySCF's self-consistent field: every Kohn–Sham object asks NumInt for its XC matrix, here it is told.
+"""Local hybrids in PySCF's self-consistent field: every Kohn–Sham object gets its XC matrix from NumInt.
 
 PySCF computes the exact exchange, and the semilocal part under the name of that part; `mlxc.host.local` adds the rest.
 While PySCF iterates, the Fock matrix is built without its block between virtual orbitals where nothing needs it, which
