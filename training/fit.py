@@ -18,12 +18,10 @@ import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from mlxc.xc.density import Density
-from mlxc.xc.functional import Learned, LocalHybrid, RangeSeparated, Term
+from mlxc.xc.functional import Learned, LocalHybrid, Term
 from training import features
 from training.data import KCAL, Species, Target
 from training.dispersion import d4_energy
-
-Functional = RangeSeparated | LocalHybrid
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Energies:
     hartree_fock: float
 
 
-def prepare(functional: Functional, species: Sequence[Species], folder: Path, damping: dict[str, float],
+def prepare(functional: Learned, species: Sequence[Species], folder: Path, damping: dict[str, float],
             settings: features.Settings = features.STANDARD) -> dict[str, Energies]:
     """Loads the records of converged species and evaluates everything that no parameter changes.
 
@@ -60,25 +58,25 @@ def prepare(functional: Functional, species: Sequence[Species], folder: Path, da
     return prepared
 
 
-def _weighted_terms(functional: Functional, record: features.Record) -> Iterator[Term]:
+def _weighted_terms(functional: Learned, record: features.Record) -> Iterator[Term]:
     density = Density.from_variables(tuple(torch.from_numpy(record.variables)))
     weights = torch.from_numpy(record.weights)
     if isinstance(functional, LocalHybrid):
         exact = torch.from_numpy(record.ex_sr[functional.local_omega]).expand(2, -1)
         terms = functional.terms(density, exact)
     else:
-        terms = functional.terms(density)
+        terms = functional.terms(density)  # type: ignore[operator]
     for t in terms:
         yield replace(t, gas=weights * t.gas, exact=None if t.exact is None else weights * t.exact)
 
 
-def energy(functional: Functional, prepared: Energies) -> torch.Tensor:
+def energy(functional: Learned, prepared: Energies) -> torch.Tensor:
     """Total energy of a species, Ha; differentiable in the parameters."""
     xc = sum((functional.term_energy(t).sum() for t in prepared.terms), start=torch.zeros((), dtype=torch.float64))
     return prepared.constant + xc
 
 
-def energies(functional: Functional, prepared: dict[str, Energies]) -> dict[str, float]:
+def energies(functional: Learned, prepared: dict[str, Energies]) -> dict[str, float]:
     """Total energies of all species, Ha."""
     with torch.no_grad():
         return {key: float(energy(functional, p)) for key, p in prepared.items()}
@@ -95,7 +93,7 @@ def residuals(targets: Sequence[Target], found: dict[str, float]) -> np.ndarray:
     return np.array([KCAL * (sum(c * found[k] for k, c in t.terms) - t.reference) for t in targets])
 
 
-def jacobian(functional: Functional,
+def jacobian(functional: Learned,
              prepared: dict[str, Energies]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Energy (Ha) and its gradient in the parameters for every species."""
     parameters = list(functional.parameters())
@@ -109,7 +107,7 @@ def jacobian(functional: Functional,
     return values, gradients
 
 
-def gauss_newton(functional: Functional, prepared: dict[str, Energies], targets: Sequence[Target],
+def gauss_newton(functional: Learned, prepared: dict[str, Energies], targets: Sequence[Target],
                  tolerances: np.ndarray, ridge: float, steps: int, log=print) -> float:
     """Minimises the loss of the module's docstring in place.
 

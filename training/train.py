@@ -15,7 +15,8 @@ import torch
 
 from mlxc import zoo
 from mlxc.xc.constraints import CLAIMS
-from mlxc.xc.functional import RangeSeparated
+from mlxc.xc.functional import Learned
+from mlxc.zoo.store import KINDS
 from training import data, features, fit
 from training.data import Species, Target
 
@@ -33,18 +34,18 @@ def main():
     features.build(species, args.features)
     functional, used, table = train(config, species, targets, args.features)
     print(table)
-    print("written:", zoo.save(args.out, functional, card(config, species, used)))
+    print("written:", zoo.save(args.out, functional, card(config, functional, species, used)))
 
 
 def train(config: dict, species: dict[str, Species], targets: Sequence[Target], folder: Path,
-          log=print) -> tuple[RangeSeparated, list[Target], str]:
+          log=print) -> tuple[Learned, list[Target], str]:
     """Fits the functional of a configuration.
 
     Returns:
         (functional, used, table): the targets whose species all converged, and the errors per group, kcal/mol.
     """
     torch.manual_seed(config["fit"]["seed"])
-    functional = RangeSeparated(config["exchange"], config["network"], config["model"]["name"])
+    functional = KINDS[config["model"]["kind"]](config["exchange"], config["network"], config["model"]["name"])
     prepared = fit.prepare(functional, list(species.values()), folder, config["dispersion"])
     usable = fit.resolve(targets, prepared)
     if lost := sorted(set(species) - set(prepared)):
@@ -86,11 +87,12 @@ def table(targets: Sequence[Target], errors: np.ndarray) -> str:
     return "\n".join(lines)
 
 
-def card(config: dict, species: dict[str, Species], used: Sequence[Target]) -> dict:
+def card(config: dict, functional: Learned, species: dict[str, Species], used: Sequence[Target]) -> dict:
     """The model card's fields, all but the weights.
 
     Args:
         config: the configuration.
+        functional: the fitted one.
         species: by key.
         used: the targets that were fitted.
     """
@@ -98,11 +100,11 @@ def card(config: dict, species: dict[str, Species], used: Sequence[Target]) -> d
     content = json.dumps([[asdict(s) for s in fitted.values()], [asdict(t) for t in used]], sort_keys=True)
     counts = ", ".join(f"{n} {group}" for group, n in Counter(t.group for t in used).items())
     whole = [s for s in fitted.values() if float(s.charge).is_integer()]
-    model = {key: config["model"][key] for key in ("name", "version", "description")}
+    model = {key: config["model"][key] for key in ("name", "version", "description", "kind")}
+    exact = {key: getattr(functional, key) for key in ("omega", "sr_fraction", "lr_fraction")}
     return model | {
-        "kind": "rs",
-        "claims": CLAIMS["rs"],
-        "exchange": config["exchange"] | {"lr_fraction": RangeSeparated.lr_fraction},
+        "claims": CLAIMS[model["kind"]],
+        "exchange": config["exchange"] | exact,
         "network": config["network"],
         "dispersion": config["dispersion"],
         "domain": {

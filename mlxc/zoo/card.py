@@ -8,7 +8,7 @@ In memory a card is a dictionary with these fields; the sections are dictionarie
 | name, version, description | lower case [a-z0-9_]; version of the weights; one sentence |
 | kind | form of the functional, a key of `mlxc.zoo.store.KINDS` |
 | claims | ids of the constraints that hold |
-| exchange | `omega` in bohr⁻¹; `sr_fraction`, `lr_fraction` of exact exchange |
+| exchange | `omega` in bohr⁻¹; `sr_fraction`, `lr_fraction` of exact exchange; for `lh` also `local_omega`, `b_max` |
 | network | architecture, handed to the functional's class |
 | domain | `elements`, `charges` and `spins` (2S) of the training data |
 | dispersion | D4's damping parameters s6, s8, s9, a1, a2 (a2 in bohr); empty where D4 is not for it |

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,18 +14,12 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
 from mlxc.errors import InvalidModel
+from mlxc.xc.functional import Learned, LocalHybrid, RangeSeparated
 from mlxc.zoo.card import FORMAT, Card, checked_card, physics_hash, read_card
 from mlxc.zoo.model import Model
 
-
-def _range_separated(card: Card) -> nn.Module:
-    from mlxc.xc.functional import RangeSeparated
-
-    return RangeSeparated(card["exchange"], card["network"])
-
-
-#: What builds the untrained functional of each `kind` from its card.
-KINDS: dict[str, Callable[[Card], nn.Module]] = {"rs": _range_separated}
+#: The form of functional of each `kind`.
+KINDS: dict[str, type[Learned]] = {"rs": RangeSeparated, "lh": LocalHybrid}
 
 #: Entry of the weights file that ties it to the physics of its card.
 METADATA_KEY = "mlxc_card"
@@ -92,7 +85,7 @@ def _build(card: Card) -> nn.Module:
         raise InvalidModel(f"model {name} is of kind {kind!r}, this version of mlxc knows {', '.join(KINDS)}: "
                            "install the version the model was made with")
     try:
-        functional = KINDS[kind](card).double()
+        functional = KINDS[kind](exchange, card["network"], name)
     except (TypeError, KeyError, ValueError, RuntimeError) as error:
         raise InvalidModel(f"model {name}: [exchange] and [network] do not describe a functional of kind {kind!r}: "
                            f"{type(error).__name__}: {error}") from error

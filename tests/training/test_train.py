@@ -11,6 +11,7 @@ from pyscf import dft, gto
 import mlxc
 from mlxc import zoo
 from mlxc.xc.constraints import CLAIMS, measure
+from tests.functionals import random_functional
 from tests.training.conftest import SPECIES, TARGETS
 from training import data, train
 from training.data import Target
@@ -21,6 +22,7 @@ CONFIG = f"""
 [model]
 name = "{NAME}"
 version = "0.0.1"
+kind = "rs"
 description = "two steps on two species"
 data = "made by the test"
 
@@ -48,6 +50,9 @@ steps = 2
 atomisation = 1.0
 one_electron = 1.0
 """
+
+
+FUNCTIONAL = random_functional()
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +116,7 @@ def config() -> dict:
 
 def test_data_hash_depends_on_species_and_targets():
     def data_hash(species, targets):
-        return train.card(config(), species, targets)["training"]["data_hash"]
+        return train.card(config(), FUNCTIONAL, species, targets)["training"]["data_hash"]
 
     other_basis = SPECIES | {"H2": replace(SPECIES["H2"], basis="sto-3g")}
     hashes = {data_hash(SPECIES, TARGETS), data_hash(SPECIES, TARGETS[:-1]), data_hash(other_basis, TARGETS),
@@ -122,7 +127,7 @@ def test_data_hash_depends_on_species_and_targets():
 
 def test_domain_leaves_out_fractional_and_one_electron_charges():
     """A bare proton's electron says nothing about cations."""
-    domain = train.card(config(), SPECIES, TARGETS)["domain"]
+    domain = train.card(config(), FUNCTIONAL, SPECIES, TARGETS)["domain"]
     assert domain == {"elements": ["H", "He"], "charges": [0], "spins": [0, 1]}
 
 

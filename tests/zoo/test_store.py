@@ -74,7 +74,7 @@ def test_damaged_weights_are_refused_before_anything_reads_them(card_path, monke
     path = store.weights_path(card_path)
     path.write_bytes(damage(path.read_bytes()))
     monkeypatch.setattr(store, "tensors_from_bytes", lambda content: pytest.fail("read before it was verified"))
-    monkeypatch.setitem(store.KINDS, "rs", lambda card: pytest.fail("built before the weights were verified"))
+    monkeypatch.setitem(store.KINDS, "rs", lambda *args: pytest.fail("built before the weights were verified"))
     with pytest.raises(InvalidModel, match=reason):
         zoo.load(str(card_path))
 
