@@ -1,0 +1,100 @@
+"""Which interaction energies the fit of dispersion sees."""
+
+import json
+import sys
+
+import pytest
+
+from mlxc.errors import InvalidInput
+from tests.training.conftest import TINY
+from training import features, noncovalent
+from training.data import KCAL
+
+
+def species(*symbols: str, canonical: str) -> dict:
+    atoms = [[symbol, 0.0, 0.0, 3.0 * i] for i, symbol in enumerate(symbols)]
+    return {"canonical": canonical, "charge": 0, "spin": 0, "atoms": atoms}
+
+
+CONTENT = {
+    "species": {
+        "RG18/he": species("He", canonical="other/he"),
+        "S22/he": species("He", canonical="other/he"),
+        "RG18/he2": species("He", "He", canonical="RG18/he2"),
+        "S22/h2": species("H", "H", canonical="S22/h2"),
+        "S22/h2he": species("H", "H", "He", canonical="S22/h2he"),
+        "S66/ne8": species(*["Ne"] * 8, "H", "H", canonical="S66/ne8"),
+        "S66/ne9": species(*["Ne"] * 9, canonical="S66/ne9"),
+        "S66/ne": species("Ne", canonical="S66/ne"),
+    },
+    "reactions": [
+        {"id": "RG18-1", "subset": "RG18", "stoichiometry": {"RG18/he2": -1, "RG18/he": 2}, "reference": 0.02},
+        {"id": "S22-1", "subset": "S22", "stoichiometry": {"S22/h2he": -1, "S22/h2": 1, "S22/he": 1}, "reference": 0.1},
+        {"id": "S66-1", "subset": "S66", "stoichiometry": {"S66/ne9": -1, "S66/ne": 9}, "reference": 1.0},
+        {"id": "S66-2", "subset": "S66", "stoichiometry": {"S66/ne8": -1, "S66/ne": 8, "S22/h2": 1}, "reference": 1.0},
+        {"id": "S66-3", "subset": "S66", "stoichiometry": {"S22/h2he": -1, "S22/h2": 1, "S22/he": 1}, "reference": 0.1,
+         "same_reaction_as": "S22-1"},
+        {"id": "S66-4", "subset": "S66", "stoichiometry": {"RG18/he2": -1, "RG18/he": 2}, "reference": 0.03,
+         "same_reaction_as": "OTHER-1"},
+        {"id": "ACONF-1", "subset": "ACONF", "stoichiometry": {"S66/ne": 1, "RG18/he": -1}, "reference": 0.6},
+    ],
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    entries = [{"cls": "closed"} | r for r in CONTENT["reactions"]]
+    (tmp_path / noncovalent.FILE).write_text(json.dumps(CONTENT | {"reactions": entries}))
+    return tmp_path
+
+
+def test_members_are_small_and_counted_once(folder):
+    """Nine heavy atoms are too many, hydrogen does not count; a repeat of a chosen member is none."""
+    found, targets = noncovalent.members(folder)
+    assert [(t.id, t.group) for t in targets] == [("RG18-1", "RG18"), ("S22-1", "S22"), ("S66-2", "S66"),
+                                                  ("S66-4", "S66")]
+    assert set(found) == {key for t in targets for key, _ in t.terms}
+
+
+def test_members_share_species_that_are_the_same(folder):
+    found, targets = noncovalent.members(folder)
+    helium = "other__he__def2-tzvpd"
+    assert (helium, 2) in targets[0].terms and (helium, 1) in targets[1].terms
+    assert found[helium].atoms == (("He", (0.0, 0.0, 0.0)),) and found[helium].basis == "def2-tzvpd"
+    assert targets[0].reference == pytest.approx(0.02 / KCAL)
+
+
+def test_a_folder_without_members_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="no reference file .*extra.json: give the folder"):
+        noncovalent.members(tmp_path)
+    (tmp_path / noncovalent.FILE).write_text(json.dumps(CONTENT | {"reactions": []}))
+    with pytest.raises(InvalidInput, match="has no reaction of S22, S66, RG18"):
+        noncovalent.members(tmp_path)
+
+
+def test_the_command_builds_every_record_once(folder, monkeypatch, capsys):
+    built: list[str] = []
+    monkeypatch.setattr(features, "build", lambda species, _, part: built.extend(sorted(species)[part[0]::part[1]]))
+    for part in (0, 1):
+        arguments = ["--data", str(folder), "--features", str(folder / "features"), "--part", str(part), "2"]
+        monkeypatch.setattr(sys, "argv", ["noncovalent", *arguments])
+        noncovalent.main()
+    assert "4 interaction energies of 6 species" in capsys.readouterr().out
+    assert sorted(built) == sorted(noncovalent.members(folder)[0])
+
+
+def test_a_record_of_a_member_is_built(tmp_path, folder):
+    found = {key: s for key, s in noncovalent.members(folder)[0].items() if key.startswith("other__he")}
+    features.build(found, tmp_path / "features", TINY)
+    [helium] = found.values()
+    assert features.load(helium, tmp_path / "features", TINY).converged
+
+
+def test_members_of_the_real_sets(reference_folder):
+    if not (reference_folder / noncovalent.FILE).is_file():
+        pytest.skip(f"no {noncovalent.FILE} in {reference_folder}")
+    found, targets = noncovalent.members(reference_folder)
+    counts = {name: sum(t.group == name for t in targets) for name in noncovalent.SETS}
+    assert counts == {"S22": 10, "S66": 32, "RG18": 14} and len(found) == 133
+    assert {s.charge for s in found.values()} == {0} and {s.basis for s in found.values()} == {"def2-tzvpd"}
+    assert all(t.reference > 0 and sum(c for _, c in t.terms) > 0 for t in targets)

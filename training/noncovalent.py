@@ -1,0 +1,63 @@
+"""Interaction energies for the fit of dispersion: `python -m training.noncovalent --data DIR --features DIR`.
+
+Members of S22, S66 and RG18 whose species have at most eight atoms other than hydrogen, in def2-TZVPD, without
+counterpoise correction. References and geometries are those of GMTKN55, doi:10.1039/C7CP04913G. The command computes
+the densities that are missing; it can be interrupted, and run by several processes with ``--part``.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from mlxc.errors import InvalidInput
+from training import data, features
+from training.data import Species, Target
+
+#: Name of the reference file that holds the sets, in the format of the benchmark's.
+FILE = "extra.json"
+
+#: Sets of interaction energies; each is a group of targets.
+SETS = ("S22", "S66", "RG18")
+
+#: Largest number of atoms other than hydrogen in a species.
+MAX_HEAVY_ATOMS = 8
+
+
+def members(folder: Path) -> tuple[dict[str, Species], list[Target]]:
+    """Species by key, and the interaction energies (dissociation positive, Ha).
+
+    A reaction that repeats another one that is chosen (``same_reaction_as``) is counted once.
+
+    Raises:
+        InvalidInput: the folder has no such file, or the file none of the reactions.
+    """
+    path = Path(folder) / FILE
+    if not path.is_file():
+        raise InvalidInput(f"no reference file {path}: give the folder that holds {FILE}")
+    content = json.loads(path.read_text())
+    small = {key for key, s in content["species"].items() if _heavy_atoms(s) <= MAX_HEAVY_ATOMS}
+    chosen = {r["id"]: r for r in content["reactions"] if r["subset"] in SETS and small.issuperset(r["stoichiometry"])}
+    if not chosen:
+        raise InvalidInput(f"{path} has no reaction of {', '.join(SETS)} with at most {MAX_HEAVY_ATOMS} heavy atoms")
+    return data.reactions(path, [key for key, r in chosen.items() if r.get("same_reaction_as") not in chosen])
+
+
+def _heavy_atoms(species: dict) -> int:
+    return sum(atom[0] != "H" for atom in species["atoms"])
+
+
+def main():
+    """Command line: the records that are missing."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the reference files")
+    parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
+    parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("K", "M"),
+                        help="every M-th species from the K-th, for several processes")
+    args = parser.parse_args()
+    species, targets = members(args.data)
+    print(f"{len(targets)} interaction energies of {len(species)} species", flush=True)
+    features.build(species, args.features, part=tuple(args.part))
+
+
+if __name__ == "__main__":
+    main()
