@@ -11,8 +11,9 @@ from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError, SCFError
 from ase.io import read
 from ase.io.trajectory import Trajectory
+from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
-from ase.units import Bohr, Hartree
+from ase.units import Bohr, Hartree, fs
 from pyscf import dft, gto
 
 import mlxc
@@ -114,6 +115,22 @@ def test_a_molecule_is_optimised():
     for change in (-0.01, 0.01):
         atoms.set_distance(0, 1, distance + change)
         assert atoms.get_potential_energy() > energy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("xc", FUNCTIONALS)
+def test_dynamics_keep_the_total_energy(xc):
+    """Velocity Verlet's oscillation is of the second order in the time step, and nothing adds to it."""
+    deviations = []
+    for steps in (10, 20):
+        atoms = hydrogen(xc=xc, grid_response=True)
+        dynamics = VelocityVerlet(atoms, timestep=8 / steps * fs)
+        totals: list[float] = []
+        dynamics.attach(lambda: totals.append(atoms.get_total_energy()))  # noqa: B023 (called in this pass only)
+        dynamics.run(steps)
+        deviations.append(np.ptp(totals))
+    assert deviations[0] / deviations[1] == pytest.approx(4, rel=0.2)
+    assert deviations[1] < 0.02
 
 
 # ---------------------------------------------------------------------------- what is computed, and when
