@@ -156,9 +156,9 @@ def table(data: Interactions, columns: dict[str, np.ndarray]) -> str:
 
 def list_members(data: Interactions, columns: dict[str, np.ndarray]) -> str:
     """The error of every member per column, kcal/mol."""
-    lines = [f"{'member':10s}{'reference':>11s}" + "".join(f"{name:>10s}" for name in columns)]
+    lines = [f"{'member':10s}{'reference':>11s}" + "".join(f"{name:>12s}" for name in columns)]
     for i, t in enumerate(data.targets):
-        errors = "".join(f"{e[i]:+10.2f}" for e in columns.values())
+        errors = "".join(f"{e[i]:+12.2f}" for e in columns.values())
         lines.append(f"{t.id:10s}{data.references[i]:11.2f}{errors}")
     return "\n".join(lines)
 
