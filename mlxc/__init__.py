@@ -21,9 +21,10 @@ from mlxc.errors import (
     UnknownFunctional,
     Unsupported,
 )
-from mlxc.host import dispersion, ks, numint, seam
+from mlxc.host import dispersion, ks, numint, response, seam
 from mlxc.host.dispersion import dispersion_energy
 from mlxc.host.ks import GKS, RKS, ROKS, UKS, attach
+from mlxc.host.polarizability import polarizability
 from mlxc.host.seam import register
 from mlxc.zoo import load
 from mlxc.zoo import names as models
@@ -31,7 +32,8 @@ from mlxc.zoo import names as models
 __version__ = "0.1.0"
 
 __all__ = [
-    "GKS", "RKS", "ROKS", "UKS", "attach", "dispersion_energy", "load", "models", "register",
+    "GKS", "RKS", "ROKS", "UKS", "attach", "dispersion_energy", "load", "models",
+    "polarizability", "register",
     "DomainWarning", "IncompatibleHost", "InvalidDensity", "InvalidInput", "InvalidModel", "MemoryWarning",
     "MlxcError", "UnknownFunctional", "Unsupported",
 ]
@@ -40,5 +42,6 @@ seam.install()
 dispersion.install()
 ks.install()
 numint.install()
+response.install()
 for _name in zoo.names():
     seam.register_name(_name, partial(zoo.load, _name))
