@@ -1,4 +1,4 @@
-"""Cost of mlxc_rs beside PySCF's own functionals: one XC call, one SCF, memory of the XC part.
+"""Cost of mlxc's functionals beside PySCF's own functionals: one XC call, one SCF, memory of the XC part.
 
     python benchmarks/cost.py water benzene tetradecane [--scf]
 
@@ -16,7 +16,7 @@ import time
 
 from pyscf import dft, gto, lib
 
-FUNCTIONALS = ("r2scan", "wb97m_v", "mlxc_rs")
+FUNCTIONALS = ("r2scan", "b3lyp", "wb97m_v", "mlxc_rs", "mlxc_lh")
 
 
 def alkane(n: int) -> str:
@@ -43,9 +43,23 @@ def ring(n: int, carbon: float, hydrogen: float) -> str:
     return "; ".join(f"{s} {r * x:.6f} {r * y:.6f} 0" for s, r in (("C", carbon), ("H", hydrogen)) for x, y in points)
 
 
+def naphthalene(side: float = 1.40, hydrogen: float = 1.09) -> str:
+    """C₁₀H₈ of two regular hexagons, in Å."""
+    from math import sqrt
+
+    x, atoms = side * sqrt(3) / 2, []
+    for sy in (1, -1):
+        atoms.append(("C", 0.0, sy * side / 2))
+        for sx in (1, -1):
+            atoms += [("C", sx * x, sy * side), ("H", sx * x, sy * (side + hydrogen)), ("C", sx * 2 * x, sy * side / 2),
+                      ("H", sx * (2 * x + hydrogen * sqrt(3) / 2), sy * (side + hydrogen) / 2)]
+    return "; ".join(f"{s} {a:.5f} {b:.5f} 0" for s, a, b in atoms)
+
+
 MOLECULES = {
     "water": "O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587",
     "benzene": ring(6, 1.395, 2.481),
+    "naphthalene": naphthalene(),
     "tetradecane": alkane(14),
 }
 

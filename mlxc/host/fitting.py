@@ -168,7 +168,7 @@ class Fitting:
         index = np.zeros((self.nao, self.nao), dtype=np.int64)
         index[rows, columns] = index[columns, rows] = np.arange(len(rows))
         self._unpack = torch.from_numpy(index).to(self.device)
-        self._packed: list[tuple[slice, Tensor]] | None = None
+        self._kept: list[tuple[slice, Tensor]] = []
 
     def _inverse_root(self) -> tuple[Tensor, float]:
         """W, and the smallest eigenvalue of the metric of normalised functions."""
@@ -184,13 +184,26 @@ class Fitting:
         return (x @ self.inverse_root) @ self.inverse_root.T
 
     @property
-    def integral_bytes(self) -> int:
-        """Memory that `keep_integrals` takes."""
+    def packed_bytes(self) -> int:
+        """Memory that the three-centre integrals take, packed to μ ≥ ν; twice that unpacked."""
         return 4 * self.naux * self.nao * (self.nao + 1)
 
-    def keep_integrals(self):
-        """Computes (P|μν) once for all; otherwise every use computes them again."""
-        self._packed = list(self._compute())
+    def keep_integrals(self, budget: float) -> float:
+        """Computes (P|μν) once for all where they fit; otherwise every use computes them again.
+
+        Args:
+            budget: bytes; unpacked integrals, which are faster to use, are kept where they fit.
+
+        Returns:
+            Bytes taken.
+        """
+        if self.packed_bytes > budget:
+            return 0.0
+        self._kept = []
+        unpacked = 2 * self.packed_bytes <= budget
+        for part, packed in self._compute():
+            self._kept.append((part, packed[:, self._unpack] if unpacked else packed))
+        return (1 + unpacked) * self.packed_bytes
 
     def _compute(self) -> Iterator[tuple[slice, Tensor]]:
         """(P|μν) packed to μ ≥ ν, by blocks of auxiliary shells of at most about 16 MB."""
@@ -210,8 +223,8 @@ class Fitting:
 
     def half_transformed(self, orbitals: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """(P|μj) for orbitals of shape (nao, k): yields slices of P and tensors (p, nao, k)."""
-        for part, packed in self._packed or self._compute():
-            yield part, packed[:, self._unpack] @ orbitals
+        for part, block in self._kept or self._compute():
+            yield part, (block if block.ndim == 3 else block[:, self._unpack]) @ orbitals
 
     def potentials(self, coords: np.ndarray) -> Tensor:
         """V_P(r) = ∫ χ_P(r′) erfc(ω|r−r′|)/|r−r′| dr′, shape (naux, m), at points (m, 3) in bohr.

@@ -60,9 +60,7 @@ class GridBlocks:
                           stacklevel=4)
         self.block = min(BLOCK, max(min(fitting_points, COMFORTABLE), fitting_points // 4))
         spare = budget - fixed - self.block * point
-        if self.fitting.integral_bytes < spare / 2:
-            self.fitting.keep_integrals()
-            spare -= self.fitting.integral_bytes
+        spare -= self.fitting.keep_integrals(spare / 2)
         self.moment_bytes, self.density_bytes, self._potential_bytes = 0.25 * spare, 0.15 * spare, 0.6 * spare
 
     def __call__(self, kept=None) -> Iterator[tuple[int, np.ndarray]]:
