@@ -24,6 +24,7 @@ from mlxc.errors import (
 from mlxc.host import dispersion, ks, numint, response, seam
 from mlxc.host.dispersion import dispersion_energy
 from mlxc.host.ks import GKS, RKS, ROKS, UKS, attach
+from mlxc.host.local import local_exchange_record, set_local_exchange
 from mlxc.host.polarizability import polarizability
 from mlxc.host.seam import register
 from mlxc.zoo import load
@@ -32,8 +33,8 @@ from mlxc.zoo import names as models
 __version__ = "0.1.0"
 
 __all__ = [
-    "GKS", "RKS", "ROKS", "UKS", "attach", "dispersion_energy", "load", "models",
-    "polarizability", "register",
+    "GKS", "RKS", "ROKS", "UKS", "attach", "dispersion_energy", "load", "local_exchange_record", "models",
+    "polarizability", "register", "set_local_exchange",
     "DomainWarning", "IncompatibleHost", "InvalidDensity", "InvalidInput", "InvalidModel", "MemoryWarning",
     "MlxcError", "UnknownFunctional", "Unsupported",
 ]

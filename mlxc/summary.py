@@ -8,6 +8,7 @@ import numpy as np
 from pyscf import dft, gto, lo
 from pyscf.data.nist import AU2DEBYE, HARTREE2EV
 
+from mlxc.host.local import local_exchange_record
 from mlxc.zoo import Card
 
 #: An unoccupied level below the highest occupied one by more than this is said, eV.
@@ -35,6 +36,7 @@ def summarise(mf: dft.rks.KohnShamDFT, card: Card | None, dispersion: float | No
         "orbitals": mol.nao,
         "grid_level": mf.grids.level,
         "density_fit": hasattr(mf, "with_df"),
+        "local_exchange": local_exchange_record(mf) or None,
         "atoms": [mol.atom_symbol(i) for i in range(mol.natm)],
         "converged": bool(mf.converged) and math.isfinite(mf.e_tot),
         "cycles": mf.cycles,
@@ -88,7 +90,11 @@ def as_text(result: dict[str, Any]) -> str:
     version = f" {result['model_version']}" if result["model_version"] else ""
     lines = [f"{formula(result['atoms'])}, charge {_signed(result['charge'])}, unpaired electrons: {result['spin']}",
              f"{result['functional']}{version} / {result['basis']}, {result['orbitals']} orbitals, grid level "
-             f"{result['grid_level']}{', density fitting' if result['density_fit'] else ''}", ""]
+             f"{result['grid_level']}{', density fitting' if result['density_fit'] else ''}"]
+    if local := result["local_exchange"]:
+        lines.append(f"local exchange: {local['functions']} auxiliary functions ({local['auxbasis']}), grid level "
+                     f"{local['grid_level']}")
+    lines.append("")
     lines += _converged(result) if result["converged"] else _not_converged(result)
     lines += [f"warning: {note}" for note in result["warnings"]]
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from pyscf.dft import libxc
 
 from mlxc.errors import DomainWarning, InvalidInput, Unsupported
 from mlxc.host import dispersion, seam
+from mlxc.host.entry import WHERE_LOCAL
 from mlxc.structure import elements
 from mlxc.zoo import outside_domain
 
@@ -40,6 +41,7 @@ def GKS(mol, xc: str = DEFAULT):
 
 def _create(kind: str, mol, xc: str):
     entry = seam.find(xc)
+    _require_molecule(entry, kind == "GKS" or hasattr(mol, "lattice_vectors"))
     if isinstance(mol, gto.Mole):
         mf = getattr(dft, kind)(mol, xc=entry.name)
     elif hasattr(mol, "lattice_vectors"):
@@ -52,6 +54,12 @@ def _create(kind: str, mol, xc: str):
         dispersion.require(entry.name)
         mf.disp = "d4"
     return mf
+
+
+def _require_molecule(entry, otherwise: bool):
+    """Refuses two-component and periodic calculations with a local hybrid."""
+    if otherwise and entry.is_local:
+        raise Unsupported(f"{entry.name} with two-component orbitals or in a periodic system: {WHERE_LOCAL}")
 
 
 def attach(mf, name: str, disp: bool = False):
@@ -79,6 +87,7 @@ def attach(mf, name: str, disp: bool = False):
         raise InvalidInput(f"mf evaluates functionals with {getattr(library, '__name__', library)}, expected "
                            "pyscf.dft.libxc: use a fresh mf")
     entry.require_omega(mf.omega)
+    _require_molecule(entry, isinstance(mf, dft.gks.GKS) or hasattr(mf.mol, "lattice_vectors"))
     if disp:
         if hasattr(mf.mol, "lattice_vectors"):
             raise Unsupported("D4 of periodic systems: PySCF leaves it out of their gradients; use disp=False")

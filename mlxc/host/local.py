@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pyscf import dft, gto
+from pyscf import dft, gto, lib
 from pyscf.dft import numint
 from torch import Tensor
 
 from mlxc.errors import InvalidInput
+from mlxc.host import seam
 from mlxc.host.arrays import from_torch, host_threads, parallel_map, to_torch
 from mlxc.host.exchange import LocalExchange, significant
+from mlxc.host.fitting import auxiliary
 from mlxc.xc import pointwise
 
 #: What the points that are left out contribute together, at most, Ha.
-NEGLIGIBLE = 1e-9
+NEGLIGIBLE = 1e-10
 
 #: Share of the memory that the local part takes at most; density fitting of J and K wants the rest.
 MEMORY_SHARE = 0.5
@@ -73,6 +75,8 @@ class LocalPart:
         self.grids.build()
         self.weights = to_torch(self.grids.weights)
         self.exchange = LocalExchange(mol, self.grids.coords, functional.local_omega, settings.auxbasis, max_memory)
+        lib.logger.info(mol, "local exchange: grid level %d, auxiliary basis %s, %d functions", settings.grid_level,
+                        self.record["auxbasis"], self.record["functions"])
 
     @property
     def record(self) -> dict:
@@ -156,15 +160,50 @@ def part(ni: numint.NumInt, mol: gto.Mole, functional, max_memory: float) -> Loc
         functional: a local hybrid.
         max_memory: MB.
     """
-    settings = settings_of(ni)
-    kept, key = getattr(ni, "_local_part", (None, None))
-    wanted = (id(functional), settings, mol._atm.tobytes(), mol._bas.tobytes(), mol._env.tobytes(), mol.cart)
-    if key != wanted:
-        kept = LocalPart(functional, mol, settings, MEMORY_SHARE * max_memory)
-        ni._local_part = kept, wanted
-    return kept
+    settings = getattr(ni, "_local_settings", Settings())
+    key = _key(functional, settings, mol)
+    if getattr(ni, "_local_key", None) != key:
+        ni._local_part, ni._local_key = LocalPart(functional, mol, settings, MEMORY_SHARE * max_memory), key
+    return ni._local_part
 
 
-def settings_of(ni: numint.NumInt) -> Settings:
-    """The settings of the local part, as `mlxc.set_local_exchange` left them."""
-    return getattr(ni, "_local_settings", Settings())
+def _key(functional, settings: Settings, mol: gto.Mole) -> tuple:
+    return functional, settings, mol._atm.tobytes(), mol._bas.tobytes(), mol._env.tobytes(), mol.cart
+
+
+def set_local_exchange(mf, grid_level: int = Settings.grid_level, auxbasis: str | dict | None = None):
+    """Says how a local hybrid's local part is computed; energies change by what docs/local_exchange.md shows.
+
+    Args:
+        mf: a Kohn–Sham object of PySCF with a local hybrid as functional.
+        grid_level: PySCF's level of the local part's own grid, 0 to 9; ``mf.grids`` is for the semilocal part.
+        auxbasis: auxiliary basis of the local exchange, a name or a dictionary by element; None for even-tempered
+            functions, which cover all elements and reach as far out as the orbital basis.
+
+    Returns:
+        ``mf`` itself.
+
+    Raises:
+        InvalidInput: a wrong level, an auxiliary basis that lacks an element, or ``mf`` has no local exchange.
+    """
+    if seam.local_hybrid(getattr(mf, "xc", None)) is None:
+        raise InvalidInput(f"xc = {getattr(mf, 'xc', None)!r} has no local exchange: choose mlxc_lh")
+    settings = Settings(grid_level, auxbasis)
+    auxiliary(mf.mol, auxbasis)
+    mf._numint._local_settings = settings
+    return mf
+
+
+def local_exchange_record(mf) -> dict:
+    """What a calculation with a local hybrid used for its local part.
+
+    Args:
+        mf: a Kohn–Sham object after its calculation.
+
+    Returns:
+        ``auxbasis``, ``functions`` of it, those ``removed`` for linear dependence and the ``smallest_eigenvalue`` of
+        their normalised metric, ``omega`` in bohr⁻¹, ``grid_level`` and ``points``; empty before the calculation, and
+        for other functionals.
+    """
+    part = getattr(mf._numint, "_local_part", None)
+    return {} if part is None or seam.local_hybrid(mf.xc) is None else part.record

@@ -19,7 +19,8 @@ def install():
     """Wraps what PySCF's objects call, once."""
     seam.wrap(numint.NumInt, "nr_rks", _xc_matrix)
     seam.wrap(numint.NumInt, "nr_uks", _xc_matrix)
-    seam.wrap(numint2c.NumInt2C, "nr_vxc", _refuse_two_components)
+    for name in ("nr_vxc", "get_vxc", "nr_gks_vxc"):
+        seam.wrap(numint2c.NumInt2C, name, _refuse_two_components)
     seam.wrap(hf, "kernel", _kernel)
 
 
