@@ -21,7 +21,7 @@ from mlxc.errors import (
     UnknownFunctional,
     Unsupported,
 )
-from mlxc.host import dispersion, ks, numint, response, seam
+from mlxc.host import dispersion, grad, ks, numint, response, seam
 from mlxc.host.dispersion import dispersion_energy
 from mlxc.host.ks import GKS, RKS, ROKS, UKS, attach
 from mlxc.host.local import local_exchange_record, set_local_exchange
@@ -44,5 +44,6 @@ dispersion.install()
 ks.install()
 numint.install()
 response.install()
+grad.install()
 for _name in zoo.names():
     seam.register_name(_name, partial(zoo.load, _name))

@@ -15,15 +15,13 @@ left out of J⁺ stay the same ones, that is, dependent.
 Source: forces of local hybrids without density fitting, doi:10.1021/acs.jctc.8b00062.
 """
 
-import numpy as np
 import torch
-from pyscf.dft import numint
 from torch import Tensor
 
 from mlxc.host.arrays import host_threads, to_torch
 from mlxc.host.exchange import LocalExchange, _State
 from mlxc.host.fitting_gradient import by_atom, metric_gradient, potential_gradients, three_centre_gradient
-from mlxc.host.points import PAIR_NUMBERS, GridBlocks
+from mlxc.host.points import PAIR_NUMBERS
 
 #: Grid points whose ∇V_P are held at a time.
 PIECE = 512
@@ -72,18 +70,12 @@ def _at_points(exchange: LocalExchange, states: list[_State], f: Tensor,
             here, field = chosen[part], torch.zeros_like(potentials[:, part])
             for state, phi, weight, moment in zip(states, phis, weights, moments, strict=True):
                 _add_pairs(state, phi[:, part], weight[part], potentials[:, part], moment, field)
-            for slopes, factor, sums in ((_orbital_gradients(grid, here), change[:, part], on_orbitals),
+            for slopes, factor, sums in ((grid.orbitals(here, 1)[1:], change[:, part], on_orbitals),
                                          (potential_gradients(fitting, grid.coords[here]), field / 2, on_auxiliary)):
                 slopes *= factor
                 sums += slopes.sum(2)
                 points[:, here] -= slopes.sum(1)
     return by_atom(fitting.mol, on_orbitals) + by_atom(fitting.auxmol, on_auxiliary), points.T
-
-
-def _orbital_gradients(grid: GridBlocks, points: np.ndarray) -> Tensor:
-    """∇χ_μ at the points, shape (3, nao, m)."""
-    ao = numint.eval_ao(grid.fitting.mol, grid.coords[points], deriv=1)[1:]
-    return torch.from_numpy(np.ascontiguousarray(ao.swapaxes(1, 2))).to(grid.fitting.device)
 
 
 def _add_pairs(state: _State, phi: Tensor, f: Tensor, potentials: Tensor, moments: Tensor, field: Tensor):
