@@ -1,0 +1,64 @@
+"""Static polarisability: against dipoles in finite fields, for local hybrids and for the others."""
+
+import numpy as np
+import pytest
+import torch
+from pyscf import dft, gto
+
+import mlxc
+from mlxc.errors import InvalidInput, Unsupported
+from mlxc.host import seam
+from mlxc.host.polarizability import polarizability
+from tests.functionals import random_local_hybrid
+from tests.host.support import converged, derivative
+
+
+@pytest.fixture(scope="module")
+def lh() -> str:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)  # of the weights that torch starts from
+        return seam.register(random_local_hybrid(name="toy_lh_response"))
+
+
+def on_small_grid(mf):
+    return converged(mlxc.set_local_exchange(mf, grid_level=0))
+
+
+@pytest.mark.parametrize("kind", ["RKS", pytest.param("UKS", marks=pytest.mark.slow)])
+def test_polarizability_is_the_second_derivative_in_a_field(kind, lh, hydrogen, cation):
+    make, mol = getattr(dft, kind), hydrogen if kind == "RKS" else cation
+    dipole, core = mol.intor_symmetric("int1e_r"), mol.intor("int1e_kin") + mol.intor("int1e_nuc")
+
+    def moment(field):
+        mf = make(mol, xc=lh)
+        mf.get_hcore = lambda *_: core + field * dipole[2]
+        dm = np.asarray(on_small_grid(mf).make_rdm1())
+        return np.einsum("xij,ij->x", dipole, dm.sum(0) if dm.ndim == 3 else dm)
+
+    found = mlxc.polarizability(on_small_grid(make(mol, xc=lh)))
+    np.testing.assert_allclose(found, found.T, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(found[2], -derivative(moment, 4e-3), rtol=0, atol=1e-6)
+
+
+def test_polarizability_of_other_functionals(xc, hydrogen):
+    restricted = converged(dft.RKS(hydrogen, xc=xc))
+    unrestricted = converged(dft.UKS(hydrogen, xc=xc))
+    np.testing.assert_allclose(polarizability(restricted), polarizability(unrestricted), rtol=0, atol=1e-7)
+
+
+def test_polarizability_without_virtual_orbitals(xc):
+    mf = converged(dft.RKS(gto.M(atom="He 0 0 0", basis="sto-3g", verbose=0), xc=xc))
+    assert not polarizability(mf).any()
+
+
+def test_polarizability_refuses_what_it_cannot(xc, water, cation):
+    with pytest.raises(InvalidInput, match="run mf.kernel"):
+        polarizability(dft.RKS(water, xc=xc))
+    with pytest.raises(InvalidInput, match="expected an RKS or UKS"):
+        polarizability(water)
+    with pytest.raises(Unsupported, match="restricted open shell"):
+        polarizability(dft.ROKS(cation, xc=xc))
+    mf = dft.RKS(water, xc=xc).set(converged=True)
+    mf.mo_energy, mf.mo_coeff, mf.mo_occ = np.arange(7.0), np.eye(7), np.array([2, 2, 2, 2, 1, 1, 0])
+    with pytest.raises(Unsupported, match="fractional"):
+        polarizability(mf)
