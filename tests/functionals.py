@@ -9,19 +9,23 @@ def random_functional(scale: float = 0.4, seed: int = 1, kind: type[RangeSeparat
                       omega: float = 0.3, sr_fraction: float = 0.2, width: int = 6,
                       depth: int = 2) -> RangeSeparated:
     """A learned functional with normal random numbers of the given scale added to all weights; 3 saturates tanh."""
-    functional = kind({"omega": omega, "sr_fraction": sr_fraction}, {"width": width, "depth": depth})
-    return _randomised(functional, scale, seed)
+    exchange = {"omega": omega, "sr_fraction": sr_fraction}
+    return _random(lambda: kind(exchange, {"width": width, "depth": depth}), scale, seed)
 
 
 def random_local_hybrid(scale: float = 0.4, seed: int = 1, local_omega: float = 0.4, width: int = 6, depth: int = 2,
-                        name: str = "mlxc_random_lh") -> LocalHybrid:
+                        name: str = "mlxc_random_lh", kind: type[LocalHybrid] = LocalHybrid) -> LocalHybrid:
     """The same of a local hybrid."""
-    return _randomised(LocalHybrid({"local_omega": local_omega, "b_max": 2.0}, {"width": width, "depth": depth}, name),
-                       scale, seed)
+    exchange = {"local_omega": local_omega, "b_max": 2.0}
+    return _random(lambda: kind(exchange, {"width": width, "depth": depth}, name), scale, seed)
 
 
-def _randomised(functional, scale: float, seed: int):
+def _random(make, scale: float, seed: int):
+    """The same weights for the same seed, whatever was drawn before."""
     generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        functional = make()
     with torch.no_grad():
         for parameter in functional.parameters():
             parameter.add_(scale * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))

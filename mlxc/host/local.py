@@ -168,7 +168,8 @@ def part(ni: numint.NumInt, mol: gto.Mole, functional, max_memory: float) -> Loc
 
 
 def _key(functional, settings: Settings, mol: gto.Mole) -> tuple:
-    return functional, settings, mol._atm.tobytes(), mol._bas.tobytes(), mol._env.tobytes(), mol.cart
+    geometry_and_basis = mol._env[gto.PTR_ENV_START:]  # before it are origins and ranges, which integrals set
+    return functional, settings, mol._atm.tobytes(), mol._bas.tobytes(), geometry_and_basis.tobytes(), mol.cart
 
 
 def set_local_exchange(mf, grid_level: int = Settings.grid_level, auxbasis: str | dict | None = None):
