@@ -23,6 +23,12 @@ from training import features
 from training.data import KCAL, Species, Target
 from training.dispersion import d4_energy
 
+#: Relative decrease of the loss that counts as none, and how many such steps in a row end the fit.
+STANDSTILL, PATIENCE = 1e-3, 3
+
+#: Damping at which no step is expected to help any more.
+LARGEST_DAMPING = 1e8
+
 
 @dataclass(frozen=True)
 class Energies:
@@ -109,7 +115,9 @@ def jacobian(functional: Learned,
 
 def gauss_newton(functional: Learned, prepared: dict[str, Energies], targets: Sequence[Target],
                  tolerances: np.ndarray, ridge: float, steps: int, log=print) -> float:
-    """Minimises the loss of the module's docstring in place.
+    """Minimises the loss of the module's docstring in place, by the method of Levenberg and Marquardt.
+
+    The damping follows the ratio of the actual to the predicted decrease (H. B. Nielsen's rule, IMM-REP-1999-05).
 
     Args:
         functional: starts at θ_0 = its parameters.
@@ -117,42 +125,46 @@ def gauss_newton(functional: Learned, prepared: dict[str, Energies], targets: Se
         targets: those whose species are all prepared.
         tolerances: σ_t in kcal/mol.
         ridge: λ.
-        steps: largest number of accepted steps.
+        steps: largest number of accepted steps; fewer where the loss stands still.
         log: receives one line per step.
 
     Returns:
         The loss at the end.
     """
     start = parameters_to_vector(functional.parameters()).detach().numpy().copy()
-    theta, damping = start.copy(), 1.0
-    loss = np.inf
+    theta, damping, growth, slow = start.copy(), 1.0, 2.0, 0
+    loss = _loss(residuals(targets, energies(functional, prepared)) / tolerances, theta - start, ridge)
     for step in range(steps):
         values, gradients = jacobian(functional, prepared)
         r = residuals(targets, values) / tolerances
-        loss = _loss(r, theta - start, ridge)
         jac = np.array([KCAL * sum(c * gradients[k] for k, c in t.terms) for t in targets]) / tolerances[:, None]
-        huber = 1 / np.maximum(1, np.abs(r))
-        improved = False
-        while damping < 1e6 and not improved:
-            trial = theta + _step(jac, huber, r, theta - start, ridge, damping)
-            _set(functional, trial)
-            new = _loss(residuals(targets, energies(functional, prepared)) / tolerances, trial - start, ridge)
-            improved = new < loss
-            damping *= 0.3 if improved else 4
-        if not improved:
+        gain = -1.0
+        while gain <= 0 and damping < LARGEST_DAMPING:
+            change, predicted = _step(jac, r, theta - start, ridge, damping)
+            _set(functional, theta + change)
+            new = _loss(residuals(targets, energies(functional, prepared)) / tolerances, theta + change - start, ridge)
+            gain = (loss - new) / predicted
+            damping *= max(1 / 3, 1 - (2 * gain - 1) ** 3) if gain > 0 else growth
+            growth = 2.0 if gain > 0 else 2 * growth
+        if gain <= 0:
             _set(functional, theta)
             break
         log(f"step {step + 1:3d}  loss {loss:12.4f} -> {new:12.4f}  damping {damping:.1e}")
-        theta, before, loss = trial, loss, new
-        if before - loss < 1e-3 * before:
+        slow = slow + 1 if loss - new < STANDSTILL * loss else 0
+        theta, loss = theta + change, new
+        if slow == PATIENCE:
             break
     return loss
 
 
-def _step(jac, huber, r, shift, ridge, damping) -> np.ndarray:
+def _step(jac, r, shift, ridge, damping) -> tuple[np.ndarray, float]:
+    """The damped step, and the decrease of the loss that its quadratic model predicts."""
+    huber = 1 / np.maximum(1, np.abs(r))
+    slope = jac.T @ (huber * r) + 2 * ridge * shift
     normal = jac.T @ (huber[:, None] * jac)
     normal[np.diag_indices_from(normal)] += 2 * ridge + damping
-    return np.linalg.solve(normal, -jac.T @ (huber * r) - 2 * ridge * shift)
+    change = -np.linalg.solve(normal, slope)
+    return change, float(change @ (damping * change - slope)) / 2
 
 
 def _loss(r: np.ndarray, shift: np.ndarray, ridge: float) -> float:

@@ -66,17 +66,21 @@ def _virtuals_can_wait(mf) -> bool:
 
 
 def _with_virtuals(mf, levels, orbitals, occupations):
-    """Virtual orbitals and levels from the whole Fock matrix; the occupied ones stay."""
-    dm = mf.make_rdm1(orbitals, occupations)
-    fock = mf.get_fock(dm=dm)
-    if fock.ndim == 2:
-        return _diagonalised(fock, levels, orbitals, occupations)
-    spins = [_diagonalised(*x) for x in zip(fock, levels, orbitals, occupations, strict=True)]
+    """Virtual orbitals and levels from the whole Fock matrix, F_ab = δ_ab ε_a + V_ab; the occupied ones stay.
+
+    The ε_a are those of the matrix without the block between virtual orbitals that the local part V has.
+    """
+    part = local.part(mf._numint, mf.mol, seam.find(mf.xc).functional, mf.max_memory)
+    _, potential = part.energy_and_potential(mf.make_rdm1(orbitals, occupations))
+    if potential.ndim == 2:
+        return _diagonalised(potential, levels, orbitals, occupations)
+    spins = [_diagonalised(*x) for x in zip(potential, levels, orbitals, occupations, strict=True)]
     return tuple(np.array(x) for x in zip(*spins, strict=True))
 
 
-def _diagonalised(fock, levels, orbitals, occupations):
+def _diagonalised(potential, levels, orbitals, occupations):
     levels, orbitals, virtual = levels.copy(), orbitals.copy(), occupations == 0
-    values, vectors = np.linalg.eigh(orbitals[:, virtual].T @ fock @ orbitals[:, virtual])
-    levels[virtual], orbitals[:, virtual] = values, orbitals[:, virtual] @ vectors
+    matrix = np.diag(levels[virtual]) + orbitals[:, virtual].T @ potential @ orbitals[:, virtual]
+    levels[virtual], vectors = np.linalg.eigh(matrix)
+    orbitals[:, virtual] = orbitals[:, virtual] @ vectors
     return levels, orbitals

@@ -15,6 +15,9 @@ from mlxc.host.fitting import Fitting
 #: Grid points of a block: at most, without a warning, and at least.
 BLOCK, COMFORTABLE, SMALLEST = 4096, 512, 16
 
+#: Share of a block that is wanted above which all of it is computed: the kept V_P is then used without a copy.
+WORTH_LEAVING_OUT = 0.8
+
 #: Numbers in a temporary array of orbital pairs (16 MB).
 PAIR_NUMBERS = 2**21
 
@@ -64,7 +67,7 @@ class GridBlocks:
         self.moment_bytes, self.density_bytes, self._potential_bytes = 0.25 * spare, 0.15 * spare, 0.6 * spare
 
     def __call__(self, kept=None) -> Iterator[tuple[int, np.ndarray]]:
-        """Number of each block, and the indices of its points to be computed."""
+        """Number of each block, and the indices of its points to be computed, at least those wanted."""
         if kept is None:
             mask = np.ones(len(self.coords), dtype=bool)
         else:
@@ -74,6 +77,9 @@ class GridBlocks:
                                    f"{(len(self.coords),)}")
         for number, start in enumerate(range(0, len(mask), self.block)):
             points = start + np.flatnonzero(mask[start:start + self.block])
+            whole = min(self.block, len(mask) - start)
+            if len(points) > WORTH_LEAVING_OUT * whole:
+                points = np.arange(start, start + whole)
             if len(points):
                 yield number, points
 

@@ -218,9 +218,14 @@ def define_xc_(original, ni, description, *args, **kwargs):
 
 def _build_second_order(original, mf, *args, **kwargs):
     """A second-order solver takes energies from the object inside it, which settings made later do not reach."""
+    ours = any(search(getattr(layer, "xc", None)) for layer in (mf, mf._scf))
+    for key, method in (("with_solvent", "PCM()"), ("with_x2c", "x2c()")):
+        if ours and hasattr(mf, key) and not hasattr(mf._scf, key):
+            raise Unsupported(f"{method} came after newton(), whose energies would be computed without it: call "
+                              f"{method} before newton()")
     for key in ("xc", "disp"):
         outside, inside = getattr(mf, key, None), getattr(mf._scf, key, None)
-        if outside != inside and any(search(getattr(layer, "xc", None)) for layer in (mf, mf._scf)):
+        if ours and outside != inside:
             raise Unsupported(f"mf.{key} was set to {outside!r} after newton(), whose energies are still computed with "
                               f"{inside!r}: set it before newton(), or use mlxc.attach")
     return original(mf, *args, **kwargs)

@@ -96,7 +96,7 @@ def test_trained_model_runs_in_an_scf_by_its_name(trained):
     scf_error = data.KCAL * (2 * atom.e_tot - mf.e_tot - mlxc.dispersion_energy(mol, NAME) - TARGETS[0].reference)
     fit_error = float(re.search(r"^atomisation .* ([+-][\d.]+) TAE", text, re.MULTILINE)[1])
     assert scf_error == pytest.approx(fit_error, abs=0.3)
-    assert all(m.ok for m in measure(model))
+    assert all(m.ok for m in measure(model) if m.claimed)
 
 
 def test_card_says_what_the_model_was_trained_on(trained):
