@@ -1,5 +1,6 @@
 """The constraints of a model, measured; what `mlxc check` prints."""
 
+import math
 from typing import Any
 
 from pyscf import gto
@@ -20,16 +21,20 @@ def check_model(functional: Model) -> list[Row]:
     """The measured rows, and one that fails for every claim that nothing measures.
 
     Returns:
-        Rows of `id`, `law`, `hard`, `claimed`, `violation`, `tolerance`, `ok`.
+        Rows of `id`, `law`, `hard`, `claimed`, `violation` (None without a measure or a converged calculation),
+        `tolerance`, `ok`.
     """
-    claims = functional.card["claims"]
-    keys = ("id", "law", "hard", "claimed", "violation", "tolerance", "ok")
-    found = constraints.measure(functional, constraints.CONSTRAINTS + physics.CONSTRAINTS)
-    rows = [dict(zip(keys, (row.id, row.constraint.law, row.constraint.hard, row.claimed, row.violation, row.tolerance,
-                            row.ok), strict=True)) for row in found]
-    measured = {row["id"] for row in rows}
-    return rows + [dict(zip(keys, (claim, "", True, True, None, None, False), strict=True))
-                   for claim in claims if claim not in measured]
+    table = constraints.CONSTRAINTS + physics.CONSTRAINTS
+    rows = [_row(measured) for measured in constraints.measure(functional, table)]
+    found = {row["id"] for row in rows}
+    return rows + [{"id": claim, "law": "", "hard": True, "claimed": True, "violation": None, "tolerance": None,
+                    "ok": False} for claim in functional.card["claims"] if claim not in found]
+
+
+def _row(measured: constraints.Measured) -> Row:
+    violation = measured.violation if math.isfinite(measured.violation) else None
+    return {"id": measured.id, "law": measured.constraint.law, "hard": measured.constraint.hard,
+            "claimed": measured.claimed, "violation": violation, "tolerance": measured.tolerance, "ok": measured.ok}
 
 
 def rows_as_text(rows: list[Row]) -> str:

@@ -84,38 +84,50 @@ class Measured:
 def measure(functional, table: Sequence[Constraint] | None = None) -> list[Measured]:
     """Measures the constraints of a table, by default CONSTRAINTS.
 
-    Those on the functional's card (all, where there is no card) count as claimed.
+    Those on the functional's card count as claimed; where there is no card, those that its kind claims.
     """
     card = getattr(functional, "card", None)
-    claims = CLAIMS["rs"] if card is None else card["claims"]
+    claims = CLAIMS["lh" if hasattr(functional, "replacement") else "rs"] if card is None else card["claims"]
     with torch.no_grad():
         return [Measured(c, c.id in claims, c.violation(functional)) for c in table or CONSTRAINTS]
 
 
 _PBE, _BECKE = "doi:10.1103/PhysRevLett.77.3865", "doi:10.1063/1.454274"
-_FUNCTIONAL = "RangeSeparated.terms"
+_CORRELATION, _REPLACEMENT = "functional.Learned.correlation_terms", "functional.LocalHybrid.replacement_terms"
 
 CONSTRAINTS = (
-    Constraint("uniform_gas", "σ = 0, τ = τ_UEG:  e_xc = (1 − a) Σ_σ e_x^{SR,LDA}(n_σ) + e_c^PW92(n_a, n_b)",
-               "functional.RangeSeparated.exponent", "doi:10.1103/PhysRevB.45.13244", violations.gas_violation, 1e-12),
+    Constraint("uniform_gas", "σ = 0, τ = τ_UEG:  e_xc = e_x^LDA(n_a, n_b) + e_c^PW92(n_a, n_b)",
+               "functional.Learned.exponent", "doi:10.1103/PhysRevB.45.13244", violations.gas_violation, 1e-12),
     Constraint("one_electron_correlation", "one real orbital:  e_c = v_c = f_c = 0, in the empty channel too",
-               f"constraints.one_electron in {_FUNCTIONAL}", _BECKE, violations.one_electron_violation, 1e-10),
+               f"constraints.one_electron in {_CORRELATION}", _BECKE, violations.one_electron_violation, 1e-10),
+    Constraint("one_electron_exchange", "one real orbital:  e_x = e_x^HF, v_x = v_x^HF, f_x = f_x^HF at each point",
+               f"constraints.one_electron in {_REPLACEMENT}", "doi:10.1103/PhysRevB.23.5048",
+               violations.exact_exchange_violation, 1e-10),
     Constraint("like_spin_correlation", "one real orbital in each channel:  e_c^aa = e_c^bb = 0",
-               f"1 − w in functional.{_FUNCTIONAL}", _BECKE, violations.like_spin_violation, 1e-12),
-    Constraint("correlation_sign", "e_c ≤ 0", f"1 + tanh in functional.{_FUNCTIONAL}", _PBE,
+               f"1 − w in {_CORRELATION}", _BECKE, violations.like_spin_violation, 1e-12),
+    Constraint("correlation_sign", "e_c ≤ 0", "1 + tanh in functional.Learned.term_energy", _PBE,
                violations.sign_violation, 0.0),
     Constraint("spin_symmetry", "E_xc[n_a, n_b] = E_xc[n_b, n_a]", "features.zeta2", "",
                violations.spin_symmetry_violation, 1e-12),
     Constraint("spin_scaling", "E_x[n_a, n_b] = ½ E_x[2n_a] + ½ E_x[2n_b], semilocal part",
-               f"per-spin terms in functional.{_FUNCTIONAL}", "doi:10.1103/PhysRevA.20.397",
+               "functional.Learned.exchange_terms, of each spin by itself", "doi:10.1103/PhysRevA.20.397",
                violations.spin_scaling_violation, 1e-12),
-    Constraint("coordinate_scaling", "ω → 0:  e_x[λ³n(λr)] = λ⁴ e_x[n](λr)", "features: dimensionless variables",
+    Constraint("coordinate_scaling", "ω → 0:  e_x[λ³n(λr)] = λ⁴ e_x[n](λr)", "features.channel: no dimensions",
                "doi:10.1103/PhysRevA.32.2010", violations.coordinate_scaling_violation, 1e-12),
     Constraint("lieb_oxford", "ω → 0:  0 ≤ F_x ≤ 1.804", "functional.KAPPA", _PBE,
                violations.lieb_oxford_violation, 1e-12),
     Constraint("long_range_exchange", "exact exchange at long range, hence v_xc → −1/r",
-               "functional.RangeSeparated.lr_fraction", "doi:10.1063/1.1383587", violations.long_range_violation, 0.0),
+               "functional.Learned.lr_fraction", "doi:10.1063/1.1383587", violations.long_range_violation, 0.0),
 )
 
-#: Constraints that a kind of functional carries: the ones above, and those that `mlxc.host.physics` measures.
-CLAIMS = {"rs": [c.id for c in CONSTRAINTS] + ["asymptotic_potential", "one_electron_energy", "size_consistency"]}
+#: What only a local hybrid obeys: Hartree–Fock for one electron, point by point and in `mlxc.host.physics`.
+_LOCAL_HYBRID = ["one_electron_exchange", "one_electron_fock", "one_electron_scf", "one_electron_response",
+                 "hydrogenic_ions", "fractional_hydrogen"]
+
+#: What both kinds obey: the rest of the table above, and of `mlxc.host.physics`.
+_BOTH = [c.id for c in CONSTRAINTS if c.id not in _LOCAL_HYBRID]
+_BOTH += ["asymptotic_potential", "one_electron_energy", "size_consistency", "ion_and_molecule", "spin_flip",
+          "closed_shell", "rotation_invariance", "bound_anions"]
+
+#: Constraints that a kind of functional carries.
+CLAIMS = {"rs": _BOTH, "lh": _BOTH + _LOCAL_HYBRID}

@@ -1,7 +1,7 @@
 """How far a functional is from each law of `constraints`: sampled densities, and the largest error found on them."""
 
 import copy
-from itertools import combinations_with_replacement
+from collections.abc import Callable
 from math import pi
 
 import torch
@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mlxc.xc import features
 from mlxc.xc.density import Density
-from mlxc.xc.derivatives import xc_rows
 from mlxc.xc.reference.lda import lda_exchange, pw92_correlation, short_range_lda_exchange
 
 
@@ -45,6 +44,13 @@ def one_orbital_per_spin() -> Density:
     return Density(d.rho, d.sigma, d.sigma[::2] / (8 * d.rho))
 
 
+def any_exact_exchange(d: Density, seed: int = 1) -> Tensor:
+    """Random e_xσ^{SR,HF}, between 0 and twice the uniform gas's e_x(n_σ), (2, n): laws hold for each of them."""
+    generator = torch.Generator().manual_seed(seed)
+    fraction = 2 * torch.rand(d.rho.shape, generator=generator, dtype=d.rho.dtype)
+    return fraction * torch.stack([lda_exchange(rho) for rho in d.rho])
+
+
 def swapped(d: Density) -> Density:
     """The density with its spins exchanged."""
     return Density(d.rho.flip(0), d.sigma.flip(0), d.tau.flip(0))
@@ -70,6 +76,24 @@ def correlation(functional, d: Density) -> Tensor:
     return functional.sum(functional.correlation_terms(d))
 
 
+def replacement(functional, d: Density, exact: Tensor) -> Tensor:
+    """What the functional has in place of short-range exact exchange, minus that, (n,).
+
+    Args:
+        functional, d: functional and density.
+        exact: e_xσ^{SR,HF} with the functional's ω, (2, n), Ha bohr⁻³.
+    """
+    if hasattr(functional, "replacement"):
+        return functional.replacement(d, exact)
+    return (1 - functional.sr_fraction) * (exchange(functional, d) - exact.sum(0))
+
+
+def energy(functional, d: Density, exact: Tensor) -> Tensor:
+    """XC energy density as a function of the density and, in a local hybrid, of e_xσ^{SR,HF}, (n,)."""
+    local = functional.replacement(d, exact) if hasattr(functional, "replacement") else 0.0
+    return functional.edens(d) + local
+
+
 def _unscreened(functional):
     """The functional with ω → 0: its model of full-range exchange."""
     full = copy.copy(functional)
@@ -81,33 +105,54 @@ def _largest(error: Tensor, scale: Tensor) -> float:
     return float((error.abs() / scale.abs()).max())
 
 
+def _exchange_scale(d: Density) -> Tensor:
+    return d.spin_sum(lambda rho, _sigma, _tau: lda_exchange(rho))
+
+
 def gas_violation(f) -> float:
     """Relative error of the XC energy in uniform gases."""
     d = uniform_gas()
     x = torch.stack([short_range_lda_exchange(rho, f.local_omega) for rho in d.rho])
     exact = (1 - f.sr_fraction) * x.sum(0) + pw92_correlation(d)
-    energy = f.edens(d) + (f.replacement(d, x) if hasattr(f, "replacement") else 0.0)
-    return _largest(energy - exact, exact)
+    return _largest(energy(f, d, x) - exact, exact)
 
 
-class _Correlation:
-    """The correlation of a functional as one that can be differentiated."""
+def _one_electron_terms(term: Callable[[Density, Tensor], Tensor], d: Density) -> Tensor:
+    """A term of the energy density and its derivatives to second order, each times the occupied channel's variables.
 
-    def __init__(self, functional):
-        self.functional = functional
+    Args:
+        term: a function of a density and e_xσ^{SR,HF}, whose values here are random.
+        d: densities of one spin orbital. Their derivatives in the empty channel's variables count too.
 
-    def edens(self, density: Density) -> Tensor:
-        return correlation(self.functional, density)
+    Returns:
+        (k, n) values of the dimension of the energy, Ha bohr⁻³; second derivatives that are 0 as such are left out.
+    """
+    exact = any_exact_exchange(d)
+    sizes = (*d.rho[[0, 0]], *d.sigma[[0, 0, 0]], *d.tau[[0, 0]], *exact[[0, 0]])
+    with torch.enable_grad():
+        x = [v.detach().requires_grad_() for v in (*d.rho, *d.sigma, *d.tau, *exact)]
+        value = term(Density.from_variables(tuple(x[:7])), torch.stack(x[7:]))
+        terms = [value]
+        slopes = torch.autograd.grad(value.sum(), x, create_graph=True, materialize_grads=True)
+        for slope, size in zip(slopes, sizes, strict=True):
+            terms.append(slope * size)
+            if slope.requires_grad:
+                bends = torch.autograd.grad(slope.sum(), x, retain_graph=True, materialize_grads=True)
+                terms += [bend * size * other for bend, other in zip(bends, sizes, strict=True)]
+    return torch.stack(terms).detach()
 
 
 def one_electron_violation(f) -> float:
-    """Energy, potential and kernel, each times the occupied channel's variables, in units of PW92's energy."""
+    """Correlation's energy, potential and kernel for one spin orbital, in units of PW92's energy."""
     d = one_orbital(500)
-    (rho, _), (sigma, _, _), (tau, _) = d.rho, d.sigma, d.tau
-    sizes = (rho, rho, sigma, sigma, sigma, tau, tau)
-    rows = xc_rows(_Correlation(f), (*d.rho, *d.sigma, *d.tau), 2)
-    scale = [rho, *sizes, *(a * b for a, b in combinations_with_replacement(sizes, 2))]
-    return _largest(rows * torch.stack(scale), pw92_correlation(d))
+    return _largest(_one_electron_terms(lambda d, _: correlation(f, d), d), pw92_correlation(d))
+
+
+def exact_exchange_violation(f) -> float:
+    """The same of what replaces exact exchange, in units of the uniform gas's exchange."""
+    d = one_orbital(500)
+    terms = _one_electron_terms(lambda d, exact: replacement(f, d, exact), d)
+    return _largest(terms, _exchange_scale(d))
 
 
 def like_spin_violation(f) -> float:
@@ -124,9 +169,10 @@ def sign_violation(f) -> float:
 
 
 def spin_symmetry_violation(f) -> float:
-    """Relative change of the XC energy when the spins are exchanged."""
+    """Change of the XC energy when the spins are exchanged, in units of the uniform gas's exchange."""
     d = sampled_density()
-    return _largest(f.edens(d) - f.edens(swapped(d)), f.edens(d))
+    exact = any_exact_exchange(d)
+    return _largest(energy(f, d, exact) - energy(f, swapped(d), exact.flip(0)), _exchange_scale(d))
 
 
 def spin_scaling_violation(f) -> float:
@@ -145,7 +191,7 @@ def coordinate_scaling_violation(f) -> float:
 def lieb_oxford_violation(f) -> float:
     """Excess of the enhancement of full-range exchange over its bounds."""
     d = sampled_density()
-    enhancement = exchange(_unscreened(f), d) / d.spin_sum(lambda rho, _sigma, _tau: lda_exchange(rho))
+    enhancement = exchange(_unscreened(f), d) / _exchange_scale(d)
     return float(torch.maximum(enhancement - 1.804, -enhancement).clamp(min=0).max())
 
 
