@@ -40,6 +40,7 @@ class _State:
     pairs: tuple[Tensor, Tensor]
     fit: Tensor  # C^P_ij, (npair, naux)
     g: Tensor | None = None
+    g_at: Tensor | None = None  # the points at which G_i is known, (n,)
 
 
 class LocalExchange:
@@ -92,8 +93,9 @@ class LocalExchange:
         with host_threads():
             states = self._prepare(dm)
             energy = torch.zeros(len(states), len(self.grid), dtype=torch.float64, device=self.device)
-            store = self._room_for_g(states) if kept is None else []
+            store, known = self._room_for_g(states), torch.zeros(len(self.grid), dtype=torch.bool)
             for part, points in self.grid(kept):
+                known[points] = True
                 potentials, ao = self.grid.potentials(part, points), self.grid.orbitals(points)
                 for k, (state, e) in enumerate(zip(states, energy, strict=True)):
                     phi = state.orbitals.scaled.T @ ao
@@ -102,7 +104,9 @@ class LocalExchange:
                     if store:
                         store[k][:, points] = g
             for state, whole in zip(states, store, strict=False):
-                state.g = whole
+                state.g, state.g_at = whole, known
+            if kept is not None:
+                energy[:, ~torch.as_tensor(kept).to(self.device)] = 0.0
             return from_torch(energy.expand(2, -1).clone(), dm)
 
     def fock(self, dm, f, occupied_only: bool = False):
@@ -221,7 +225,8 @@ class LocalExchange:
             potentials, ao = self.grid.potentials(number, points), self.grid.orbitals(points)
             for state, column, m, weight in zip(states, columns, moments, f[:, points], strict=True):
                 phi = state.orbitals.scaled.T @ ao
-                g = self._g(state, phi, potentials) if state.g is None else state.g[:, points]
+                known = state.g is not None and state.g_at is not None and bool(state.g_at[points].all())
+                g = state.g[:, points] if known else self._g(state, phi, potentials)  # type: ignore[index]
                 column += (ao * weight) @ g.T
                 self._add_pairs(m, state, phi, weight, potentials)
         fock = [self._completed(s, c, m) for s, c, m in zip(states, columns, moments, strict=True)]
