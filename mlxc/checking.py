@@ -40,13 +40,20 @@ def _row(measured: constraints.Measured) -> Row:
 def rows_as_text(rows: list[Row]) -> str:
     """A table: what is claimed, how large the violation is and may be."""
     lines = [f"{'constraint':26s} {'kind':5s} {'claimed':8s} {'violation':>12s} {'tolerance':>12s}"]
+    width = max(len(_verdict(row)) for row in rows)
     for row in rows:
         violation, tolerance = (f"{row[key]:12.1e}" if row[key] is not None else "not measured"
                                 for key in ("violation", "tolerance"))
-        verdict = "holds" if row["ok"] else ("VIOLATED" if row["claimed"] else "does not hold, not claimed")
         kind, claimed = "hard" if row["hard"] else "soft", "yes" if row["claimed"] else "no"
-        lines.append(f"{row['id']:26s} {kind:5s} {claimed:8s} {violation} {tolerance}  {verdict:8s} {row['law']}")
+        lines.append(f"{row['id']:26s} {kind:5s} {claimed:8s} {violation} {tolerance}  "
+                     f"{_verdict(row):{width}s}  {row['law']}".rstrip())
     return "\n".join(lines)
+
+
+def _verdict(row: Row) -> str:
+    if row["ok"]:
+        return "holds"
+    return "VIOLATED" if row["claimed"] else "does not hold, not claimed"
 
 
 def dispersion_line(functional: Model) -> str:

@@ -15,7 +15,10 @@ from tests.functionals import random_functional, random_local_hybrid
 
 def violator(mixin: type, base: type[Learned], scale: float = 3.0) -> Learned:
     """A learned functional of random weights, changed by a class of this module."""
-    functional = random_functional(scale, seed=2) if base is RangeSeparated else random_local_hybrid(scale, seed=2)
+    make = random_functional if base is RangeSeparated else random_local_hybrid
+    with torch.random.fork_rng():
+        torch.manual_seed(2)  # of the weights that torch starts from
+        functional = make(scale, seed=2)
     functional.name = f"mlxc_{mixin.__name__.lower()}"
     functional.__class__ = type(mixin.__name__, (mixin, base), {})
     return functional
@@ -124,7 +127,7 @@ class LopsidedReplacement:
 
     def replacement(self, density, exact):
         zeta = (density.rho[0] - density.rho[1]) / density.n
-        return super().replacement(density, exact) * (1 + 0.1 * zeta)
+        return super().replacement(density, exact) * (1 + 0.02 * zeta)
 
 
 class TotalDensityExchange(Changed):
@@ -168,6 +171,14 @@ class NotAdditive:
 
     def edens(self, density):
         return super().edens(density) * (1 + 1e-8 * density.n.sum())
+
+
+class ForeignPotential:
+    """A part of the energy is not in the potential."""
+
+    def edens(self, density):
+        fixed = replace(density, rho=density.rho.detach(), sigma=density.sigma.detach(), tau=density.tau.detach())
+        return super().edens(density) + 0.1 * super().edens(fixed)
 
 
 class ClosedShellsDiffer:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-import mlxc.xc.constraints
+import mlxc.xc.derivatives
 import mlxc.xc.features
 import mlxc.xc.functional
+import mlxc.xc.pointwise
 from mlxc import zoo
 from mlxc.host import physics
 from mlxc.testing import assert_obeys
@@ -106,7 +107,7 @@ def test_every_constraint_has_its_equation_and_source():
 @pytest.mark.parametrize("constraint", constraints.CONSTRAINTS + physics.CONSTRAINTS, ids=lambda c: c.id)
 def test_the_table_names_code_that_exists(constraint):
     """`functional.Learned.exponent` and the like resolve in `mlxc.xc`."""
-    names = re.findall(r"\b(?:constraints|features|functional)(?:\.\w+)+", constraint.enforced)
+    names = re.findall(r"\b(?:constraints|derivatives|features|functional|pointwise)(?:\.\w+)+", constraint.enforced)
     assert names or constraint.enforced == "the training data"
     for name in names:
         functools.reduce(getattr, name.split("."), mlxc.xc)

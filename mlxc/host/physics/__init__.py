@@ -7,16 +7,17 @@
 | tail | the potential tends to −1/r |
 | fragments | energies of separated fragments add up |
 | symmetry | spins and directions in space are equivalent |
+| forces | they are the derivative of the energy |
 | anions | the last electron of small anions is bound |
 
 A law that holds whatever the weights are holds on any grid and in any basis: the measures take small ones, and ignore
 what the functional was trained on. A calculation that does not converge counts as a violation (NaN).
 """
 
-from mlxc.host.physics import anions, fragments, hydrogen, one_electron, symmetry, tail
+from mlxc.host.physics import anions, forces, fragments, hydrogen, one_electron, symmetry, tail
 from mlxc.units import KCAL
 
 __all__ = ["CONSTRAINTS", "KCAL"]
 
 CONSTRAINTS = (*one_electron.CONSTRAINTS, *hydrogen.CONSTRAINTS, *tail.CONSTRAINTS, *fragments.CONSTRAINTS,
-               *symmetry.CONSTRAINTS, *anions.CONSTRAINTS)
+               *symmetry.CONSTRAINTS, *forces.CONSTRAINTS, *anions.CONSTRAINTS)

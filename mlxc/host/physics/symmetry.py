@@ -29,7 +29,7 @@ def closed_shell_violation(functional) -> float:
 
 
 def rotation_violation(functional, rotation: np.ndarray = TURN, level: int = 3) -> float:
-    """|E(HF turned) − E(HF)| of hydrogen fluoride, Ha; what is left is the noise of the grid, which does not turn.
+    """|E(turned) − E| of hydrogen fluoride, Ha; what is left is the noise of the grid, which does not turn.
 
     Args:
         functional: any.
@@ -45,6 +45,6 @@ def rotation_violation(functional, rotation: np.ndarray = TURN, level: int = 3) 
 CONSTRAINTS = (
     Constraint("spin_flip", "OH, SCF:  E(n_a, n_b) = E(n_b, n_a), Ha", "features.zeta2", "", spin_flip_violation, 1e-9),
     Constraint("closed_shell", "H₂O, SCF:  E(RKS) = E(UKS), Ha", "features.zeta2", "", closed_shell_violation, 1e-9),
-    Constraint("rotation_invariance", "HF, SCF on PySCF's grid of level 3:  E does not turn, Ha",
+    Constraint("rotation_invariance", "hydrogen fluoride, SCF, level 3:  E(turned) = E, Ha",
                "features.channel: |∇n|² and τ", "", rotation_violation, 2e-5),
 )

@@ -46,7 +46,7 @@ class LessShortRange:
 
 
 class RangeSeparated(LessShortRange):
-    """The same as a range-separated hybrid, whose exchange the host program computes."""
+    """The same as a range-separated hybrid, whose exchange the host program computes; it has no `replacement`."""
 
     name, omega, sr_fraction, replacement = "mlxc_less_rs", 0.4, 0.7, property()
 
