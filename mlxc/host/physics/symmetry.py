@@ -31,6 +31,9 @@ def closed_shell_violation(functional) -> float:
 def rotation_violation(functional, rotation: np.ndarray = TURN, level: int = 3) -> float:
     """|E(turned) − E| of hydrogen fluoride, Ha; what is left is the noise of the grid, which does not turn.
 
+    Measured: 6e-8 for `mlxc_rs`, 2e-7 for a local hybrid of small random weights; 4e-4 where the weights are so large
+    that the energy density is rough, which no grid of this level integrates.
+
     Args:
         functional: any.
         rotation: matrix, (3, 3). One that maps the axes onto each other leaves no noise.
