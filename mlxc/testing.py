@@ -1,7 +1,7 @@
 """Assertions of the laws of `mlxc.xc`, for the tests of any functional.
 
 A functional is an object with ``edens(density) -> (n,)``; `assert_obeys` needs the terms of
-`mlxc.xc.functional.RangeSeparated` as well. Variables are PySCF's: (n, σ, τ) for closed shells, or
+`mlxc.xc.functional.Learned` as well. Variables are PySCF's: (n, σ, τ) for closed shells, or
 (n_a, n_b, σ_aa, σ_ab, σ_bb, τ_a, τ_b), each of shape (n,), in atomic units. Each raises AssertionError with the
 largest deviation.
 """

@@ -186,6 +186,7 @@ def test_a_claim_that_nothing_measures_is_a_violation(mlxc_run, functional, card
     assert code == cli.VIOLATED and "perpetual_motion" in out and "not measured" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_claim_of_every_shipped_model_holds(mlxc_run, name):
     code, out, _ = mlxc_run("check", name, "--json")

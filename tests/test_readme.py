@@ -11,7 +11,7 @@ import pytest
 from pyscf import dft, gto
 
 from mlxc import zoo
-from mlxc.host.physics import KCAL
+from mlxc.units import KCAL
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -23,10 +23,14 @@ SETS = ("S22", "S66", "RG18")
 MAX_HEAVY_ATOMS = 8
 
 
-def members(folder: Path) -> tuple[dict[str, Species], list[Target]]:
+def members(folder: Path, max_heavy_atoms: int = MAX_HEAVY_ATOMS) -> tuple[dict[str, Species], list[Target]]:
     """Species by key, and the interaction energies (dissociation positive, Ha).
 
     A reaction that repeats another one that is chosen (``same_reaction_as``) is counted once.
+
+    Args:
+        folder: of the reference files.
+        max_heavy_atoms: largest number of atoms other than hydrogen in a species.
 
     Raises:
         InvalidInput: the folder has no such file, or the file none of the reactions.
@@ -35,10 +39,10 @@ def members(folder: Path) -> tuple[dict[str, Species], list[Target]]:
     if not path.is_file():
         raise InvalidInput(f"no reference file {path}: give the folder that holds {FILE}")
     content = json.loads(path.read_text())
-    small = {key for key, s in content["species"].items() if _heavy_atoms(s) <= MAX_HEAVY_ATOMS}
+    small = {key for key, s in content["species"].items() if _heavy_atoms(s) <= max_heavy_atoms}
     chosen = {r["id"]: r for r in content["reactions"] if r["subset"] in SETS and small.issuperset(r["stoichiometry"])}
     if not chosen:
-        raise InvalidInput(f"{path} has no reaction of {', '.join(SETS)} with at most {MAX_HEAVY_ATOMS} heavy atoms")
+        raise InvalidInput(f"{path} has no reaction of {', '.join(SETS)} with at most {max_heavy_atoms} heavy atoms")
     return data.reactions(path, [key for key, r in chosen.items() if r.get("same_reaction_as") not in chosen])
 
 

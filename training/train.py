@@ -7,7 +7,7 @@ import time
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from mlxc import zoo
 from mlxc.xc.constraints import CLAIMS
 from mlxc.xc.functional import Learned
 from mlxc.zoo.store import KINDS
-from training import data, features, fit
+from training import data, features, fit, noncovalent
 from training.data import Species, Target
 
 
@@ -30,11 +30,26 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for the model file")
     args = parser.parse_args()
     config = tomllib.loads(args.config.read_text())
-    species, targets = data.training_set(args.data)
+    species, targets = training_set(config, args.data)
     features.build(species, args.features)
     functional, used, table = train(config, species, targets, args.features)
     print(table)
     print("written:", zoo.save(args.out, functional, card(config, functional, species, used)))
+
+
+def training_set(config: dict, folder: Path) -> tuple[dict[str, Species], list[Target]]:
+    """The species and targets of a configuration: those with a tolerance for noncovalent take part with complexes too.
+
+    Args:
+        config: the configuration; ``fit.complexes`` is the largest number of heavy atoms of a complex.
+        folder: of the reference files.
+    """
+    species, targets = data.training_set(folder)
+    if "noncovalent" in config["tolerance"]:
+        complexes, interactions = noncovalent.members(folder, config["fit"]["complexes"])
+        species |= complexes
+        targets += [replace(t, group="noncovalent") for t in interactions]
+    return species, targets
 
 
 def train(config: dict, species: dict[str, Species], targets: Sequence[Target], folder: Path,

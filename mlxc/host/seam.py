@@ -34,6 +34,10 @@ _registered: dict[str, Registered] = {}
 _parts: dict[str, Registered] = {}
 
 
+#: What PySCF's nr_rks and nr_uks look for in the name of a meta-GGA to refuse it.
+TAKEN_FOR_LAPLACIANS = ("cc06", "cs", "br89", "mk00")
+
+
 def register(functional) -> str:
     """Makes a functional usable by its name in every PySCF object; a second call with the same name replaces it.
 
@@ -54,6 +58,9 @@ def register_name(name: str, load: Callable) -> str:
     if not re.fullmatch(r"[a-z0-9_]+", name):
         raise InvalidInput(f"{name!r} is no name for a functional: PySCF needs lower-case letters, digits and "
                            "underscores")
+    if taken := [part for part in TAKEN_FOR_LAPLACIANS if part in name]:
+        raise InvalidInput(f"{name!r} contains {taken[0]!r}, which PySCF takes for functionals of ∇²n and refuses in "
+                           "UKS: choose another name")
     if name not in _registered and _libxc_knows(name):
         raise InvalidInput(f"{name!r} is a name of libxc's: registering it would change what PySCF computes for it; "
                            "choose another name")

@@ -187,7 +187,8 @@ def test_all_roads_lead_to_one_energy(wrap):
 def test_density_fitting_changes_little_and_keeps_the_local_part(builds):
     exact = converged(dft.RKS(ion(), xc=XC)).e_tot
     count = len(builds)
-    for mf in (dft.RKS(ion(), xc=XC).density_fit(auxbasis="weigend"), mlxc.RKS(ion(), xc=XC).density_fit(auxbasis="def2-universal-jkfit")):
+    for auxbasis in ("weigend", "def2-universal-jkfit"):
+        mf = mlxc.RKS(ion(), xc=XC).density_fit(auxbasis=auxbasis)
         assert converged(mf).e_tot == pytest.approx(exact, abs=1e-4)
     assert len(builds) > 2 * count
 

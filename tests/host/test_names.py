@@ -39,6 +39,11 @@ def test_libxc_itself_is_unchanged():
         libxc.xc_type("qwertz")
 
 
+def test_names_that_pyscf_takes_for_functionals_of_the_laplacian_are_refused():
+    with pytest.raises(InvalidInput, match="contains 'cs', which PySCF takes for functionals"):
+        seam.register(network("toy_physics"))
+
+
 def test_registering_twice_wraps_once():
     before = libxc._eval_xc
     seam.install()

@@ -15,9 +15,8 @@ what the functional was trained on. A calculation that does not converge counts 
 """
 
 from mlxc.host.physics import anions, forces, fragments, hydrogen, one_electron, symmetry, tail
-from mlxc.units import KCAL
 
-__all__ = ["CONSTRAINTS", "KCAL"]
+__all__ = ["CONSTRAINTS"]
 
 CONSTRAINTS = (*one_electron.CONSTRAINTS, *hydrogen.CONSTRAINTS, *tail.CONSTRAINTS, *fragments.CONSTRAINTS,
                *symmetry.CONSTRAINTS, *forces.CONSTRAINTS, *anions.CONSTRAINTS)
