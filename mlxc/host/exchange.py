@@ -94,7 +94,7 @@ class LocalExchange:
             states = self._prepare(dm)
             energy = torch.zeros(len(states), len(self.grid), dtype=torch.float64, device=self.device)
             store, known = self._room_for_g(states), torch.zeros(len(self.grid), dtype=torch.bool)
-            for part, points in self.grid(kept):
+            for part, points in self.grid(kept, generous=True):
                 known[points] = True
                 potentials, ao = self.grid.potentials(part, points), self.grid.orbitals(points)
                 for k, (state, e) in enumerate(zip(states, energy, strict=True)):
@@ -204,7 +204,7 @@ class LocalExchange:
             some = [s.orbitals.scaled[:, start:start + group] for s in states]
             signs = [s.orbitals.sign[start:start + group] for s in states]
             moments = [torch.zeros(c.shape[1], nao, naux, dtype=torch.float64, device=self.device) for c in some]
-            for number, points in self.grid((f != 0).any(0)):
+            for number, points in self.grid((f != 0).any(0), generous=True):
                 potentials, ao = self.grid.potentials(number, points).T, self.grid.orbitals(points)
                 for c, m, weight in zip(some, moments, f[:, points], strict=True):
                     for j, phi in enumerate(c.T @ ao):
@@ -221,7 +221,7 @@ class LocalExchange:
         naux, nao = self.fitting.naux, self.fitting.nao
         columns = [torch.zeros(nao, s.orbitals.occ.numel(), dtype=torch.float64, device=self.device) for s in states]
         moments = [torch.zeros(len(s.fit), naux, dtype=torch.float64, device=self.device) for s in states]
-        for number, points in self.grid((f != 0).any(0)):
+        for number, points in self.grid((f != 0).any(0), generous=True):
             potentials, ao = self.grid.potentials(number, points), self.grid.orbitals(points)
             for state, column, m, weight in zip(states, columns, moments, f[:, points], strict=True):
                 phi = state.orbitals.scaled.T @ ao

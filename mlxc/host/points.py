@@ -66,8 +66,13 @@ class GridBlocks:
         spare -= self.fitting.keep_integrals(spare / 2)
         self.moment_bytes, self.density_bytes, self._potential_bytes = 0.25 * spare, 0.15 * spare, 0.6 * spare
 
-    def __call__(self, kept=None) -> Iterator[tuple[int, np.ndarray]]:
-        """Number of each block, and the indices of its points to be computed, at least those wanted."""
+    def __call__(self, kept=None, generous: bool = False) -> Iterator[tuple[int, np.ndarray]]:
+        """Number of each block, and the indices of its points to be computed.
+
+        Args:
+            kept: those wanted, a boolean array of shape (n,).
+            generous: take a block whole where nearly all of it is wanted, which is faster.
+        """
         if kept is None:
             mask = np.ones(len(self.coords), dtype=bool)
         else:
@@ -78,7 +83,7 @@ class GridBlocks:
         for number, start in enumerate(range(0, len(mask), self.block)):
             points = start + np.flatnonzero(mask[start:start + self.block])
             whole = min(self.block, len(mask) - start)
-            if len(points) > WORTH_LEAVING_OUT * whole:
+            if generous and len(points) > WORTH_LEAVING_OUT * whole:
                 points = np.arange(start, start + whole)
             if len(points):
                 yield number, points
