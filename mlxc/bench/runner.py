@@ -78,10 +78,16 @@ def _compute(job: Job, todo: list[str], first: str, out: Path, protocol: Protoco
             "e_scf": mf.e_tot, "e_disp": dispersion_energy(mf, name, protocol), "converged": bool(mf.converged),
             "cycles": cycles, "s2": float(mf.spin_square()[0]), "homo": float(homo),
             "cpu_s": time.process_time() - start, "protocol": protocol.hash,
+            "local_exchange": _local_exchange(mf),
         }
         path = out / name / f"{job.key}.json"
         path.parent.mkdir(exist_ok=True)
         _write(path, lambda f, result=result: f.write(json.dumps(result, indent=1).encode()))
+
+
+def _local_exchange(mf) -> dict | None:
+    """What a local hybrid's local part was computed with; None for other functionals."""
+    return mlxc.local_exchange_record(mf) or None if hasattr(mf, "xc") else None
 
 
 def _mean_field(mol: gto.Mole, name: str):
