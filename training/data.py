@@ -139,7 +139,8 @@ def one_electron(distances=(0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0)) -> tuple[dict[s
 def reactions(path: Path, ids: list[str] | None = None) -> tuple[dict[str, Species], list[Target]]:
     """Reactions of a benchmark file, each in the basis the benchmark's protocol gives it.
 
-    For validation and for tests at fixed densities: no target of a benchmark file enters a fit.
+    For validation, tests at fixed densities, and the complexes of extra.json (`training.noncovalent`); no target of
+    benchmark.json enters a fit.
     """
     found, jobs = sets.load_set(path, ids)
     species = {}

@@ -47,7 +47,7 @@ def training_set(config: dict, folder: Path) -> tuple[dict[str, Species], list[T
     species, targets = data.training_set(folder)
     if "noncovalent" in config["tolerance"]:
         complexes, interactions = noncovalent.members(folder, config["fit"]["complexes"])
-        species |= complexes
+        species = complexes | species
         targets += [replace(t, group="noncovalent") for t in interactions]
     return species, targets
 

@@ -24,6 +24,9 @@ NEGLIGIBLE = 1e-10
 #: Share of the memory that the local part takes at most; density fitting of J and K wants the rest.
 MEMORY_SHARE = 0.5
 
+#: What it takes in any case, MB.
+LEAST_MEMORY = 500.0
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -158,12 +161,13 @@ def part(ni: numint.NumInt, mol: gto.Mole, functional, max_memory: float) -> Loc
         ni: the numerical integration that a Kohn–Sham object owns.
         mol: molecule.
         functional: a local hybrid.
-        max_memory: MB.
+        max_memory: what PySCF has left, MB; it may be negative, since the memory in use counts.
     """
     settings = getattr(ni, "_local_settings", Settings())
     key = _key(functional, settings, mol)
     if getattr(ni, "_local_key", None) != key:
-        ni._local_part, ni._local_key = LocalPart(functional, mol, settings, MEMORY_SHARE * max_memory), key
+        budget = max(MEMORY_SHARE * max_memory, LEAST_MEMORY)
+        ni._local_part, ni._local_key = LocalPart(functional, mol, settings, budget), key
     return ni._local_part
 
 
@@ -191,7 +195,12 @@ def set_local_exchange(mf, grid_level: int = Settings.grid_level, auxbasis: str 
         raise InvalidInput(f"xc = {getattr(mf, 'xc', None)!r} has no local exchange: choose mlxc_lh")
     settings = Settings(grid_level, auxbasis)
     auxiliary(mf.mol, auxbasis)
-    mf._numint._local_settings = settings
+    ni = mf._numint.copy()  # copies of mf share theirs
+    ni._local_settings = settings
+    layer = mf
+    while layer is not None:
+        layer._numint = ni
+        layer = vars(layer).get("_scf")
     return mf
 
 

@@ -11,10 +11,12 @@ Source: nuclear gradients with and without the grid's, doi:10.1063/1.464906 (B. 
 
 import numpy as np
 import torch
-from pyscf import dft
+from pyscf import dft, gto
+from pyscf.data.elements import _std_symbol_without_ghost
 from pyscf.grad.rks import grids_response_cc
 from torch import Tensor
 
+from mlxc.errors import Unsupported
 from mlxc.host.arrays import host_threads, parallel_map
 from mlxc.host.exchange_gradient import PIECE, exchange_gradient
 from mlxc.host.fitting_gradient import by_atom
@@ -86,6 +88,18 @@ def _slopes(ao: Tensor, dms: Tensor, v: Tensor) -> Tensor:
     return ao[1:4] * first + torch.stack([(ao[list(row)] * second).sum(0) for row in SECOND])
 
 
+def _with_elements(grids: dft.Grids) -> dft.Grids:
+    """The grid of a molecule whose ghosts and atoms with core potentials have the charges of their elements.
+
+    PySCF's derivatives of the weights take atomic radii by charge, its weights by element.
+    """
+    mol, same = grids.mol.copy(deep=False), grids.copy()
+    mol._atm = mol._atm.copy()
+    mol._atm[:, gto.CHARGE_OF] = [gto.charge(_std_symbol_without_ghost(mol.atom_symbol(i))) for i in range(mol.natm)]
+    same.mol = mol
+    return same
+
+
 def grid_gradient(grids: dft.Grids, energy: Tensor, points: Tensor) -> Tensor:
     """Σ_r [e(r) dw(r)/dR + the derivative for the points of each atom].
 
@@ -99,10 +113,13 @@ def grid_gradient(grids: dft.Grids, energy: Tensor, points: Tensor) -> Tensor:
     """
     natm = grids.mol.natm
     e, moving, found = energy.cpu().numpy(), points.cpu().numpy(), np.zeros((natm, 3))
-    for atom, (coords, _, slopes) in enumerate(grids_response_cc(grids)):
+    for atom, (coords, weights, slopes) in enumerate(grids_response_cc(_with_elements(grids))):
         own = np.flatnonzero(grids.atm_idx == atom)
         own = own[np.lexsort(grids.coords[own].T)]
         order = np.lexsort(coords.T)  # PySCF sorts its grids, but not the points that it differentiates
+        if not np.allclose(weights[order], grids.weights[own], rtol=1e-8, atol=1e-12):
+            raise Unsupported("PySCF differentiates other weights than it integrates with on this grid: set "
+                              "grid_response = False")
         found += slopes[:, :, order] @ e[own]
         found[atom] += moving[own].sum(0)
     return torch.from_numpy(found).to(energy.device)

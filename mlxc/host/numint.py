@@ -2,11 +2,12 @@
 
 PySCF computes the exact exchange, and the semilocal part under the name of that part; `mlxc.host.local` adds the rest.
 While PySCF iterates, the Fock matrix is built without its block between virtual orbitals where nothing needs it, which
-is faster and gives the same solution; at the end the virtual orbitals are made from the whole matrix.
+is faster and has the same solutions; at the end the virtual orbitals are made from the whole matrix, and the iterations
+go on with it where they would then be filled.
 """
 
 import numpy as np
-from pyscf import scf
+from pyscf import lib, scf
 from pyscf.dft import numint, numint2c, rks, uks
 from pyscf.scf import hf
 
@@ -17,11 +18,19 @@ from mlxc.host.entry import WHERE_LOCAL
 
 def install():
     """Wraps what PySCF's objects call, once."""
-    seam.wrap(numint.NumInt, "nr_rks", _xc_matrix)
+    seam.wrap(numint.NumInt, "nr_rks", _closed_shell)
     seam.wrap(numint.NumInt, "nr_uks", _xc_matrix)
     for name in ("nr_vxc", "get_vxc", "nr_gks_vxc"):
         seam.wrap(numint2c.NumInt2C, name, _refuse_two_components)
     seam.wrap(hf, "kernel", _kernel)
+
+
+def _closed_shell(original, ni, mol, grids, xc_code, dms, *args, **kwargs):
+    """As `_xc_matrix`; two density matrices are two closed shells here, not two spins."""
+    if np.ndim(dms) == 2 or seam.local_hybrid(xc_code) is None:
+        return _xc_matrix(original, ni, mol, grids, xc_code, dms, *args, **kwargs)
+    found = [_xc_matrix(original, ni, mol, grids, xc_code, dm, *args, **kwargs) for dm in dms]
+    return tuple(np.array(x) for x in zip(*found, strict=True))
 
 
 def _xc_matrix(original, ni, mol, grids, xc_code, dms, relativity=0, hermi=1, max_memory=2000, verbose=None):
@@ -31,6 +40,7 @@ def _xc_matrix(original, ni, mol, grids, xc_code, dms, relativity=0, hermi=1, ma
         return original(ni, mol, grids, xc_code, dms, relativity, hermi, max_memory, verbose)
     if hasattr(mol, "lattice_vectors"):
         raise Unsupported(f"{entry.name} in a periodic system: {WHERE_LOCAL}")
+    entry.require_omega(ni.omega)
     electrons, energy, matrix = original(ni, mol, grids, entry.semilocal, dms, relativity, hermi, max_memory, verbose)
     part = local.part(ni, mol, entry.functional, max_memory)
     added, potential = part.energy_and_potential(dms, getattr(ni, "_occupied_only", False))
@@ -47,21 +57,38 @@ def _kernel(original, mf, *args, **kwargs):
     """PySCF's SCF cycles."""
     if not _virtuals_can_wait(mf):
         return original(mf, *args, **kwargs)
+    lib.logger.info(mf, "local exchange: levels and gaps of virtual orbitals are provisional until the last cycle")
+    kwargs["callback"] = _with_whole_matrices(mf._numint, kwargs.get("callback"))
     mf._numint._occupied_only = True
     try:
         converged, energy, levels, orbitals, occupations = original(mf, *args, **kwargs)
     finally:
         mf._numint._occupied_only = False
     levels, orbitals = _with_virtuals(mf, levels, orbitals, occupations)
-    if mf.chkfile:
+    if not converged or not np.array_equal(mf.get_occ(levels, orbitals), occupations):
+        lib.logger.note(mf, "local exchange: the filling of the levels is not settled; on with the whole Fock matrix")
+        kwargs["dm0"] = mf.make_rdm1(orbitals, occupations)
+        return original(mf, *args, **kwargs)
+    if mf.chkfile and kwargs.get("dump_chk", True):
         mf.dump_chk({"e_tot": energy, "mo_energy": levels, "mo_coeff": orbitals, "mo_occ": occupations})
     return converged, energy, levels, orbitals, occupations
 
 
+def _with_whole_matrices(ni, callback):
+    """The user's function for each cycle, which sees whole Fock matrices where it asks for them."""
+    def guarded(variables):
+        ni._occupied_only = False
+        callback(variables)
+        ni._occupied_only = True
+
+    return guarded if callable(callback) else callback
+
+
 def _virtuals_can_wait(mf) -> bool:
-    """Whether this is a calculation whose course does not depend on virtual levels."""
+    """Whether this is a calculation that nothing but PySCF looks into, and whose course needs no virtual levels."""
     plain = isinstance(mf, rks.RKS | uks.UKS) and not isinstance(mf, scf.rohf.ROHF)
-    settings = not mf.level_shift and not getattr(mf, "sigma", None) and "get_occ" not in vars(mf)
+    fillings = "get_occ" not in vars(mf) and type(mf).get_occ.__module__.startswith("pyscf.")
+    settings = not mf.level_shift and not getattr(mf, "sigma", None) and fillings
     return plain and settings and mf.max_cycle > 0 and seam.local_hybrid(mf.xc) is not None
 
 
@@ -70,7 +97,7 @@ def _with_virtuals(mf, levels, orbitals, occupations):
 
     The ε_a are those of the matrix without the block between virtual orbitals that the local part V has.
     """
-    part = local.part(mf._numint, mf.mol, seam.find(mf.xc).functional, mf.max_memory)
+    part = local.part(mf._numint, mf.mol, seam.local_hybrid(mf.xc).functional, mf.max_memory)
     _, potential = part.energy_and_potential(mf.make_rdm1(orbitals, occupations))
     if potential.ndim == 2:
         return _diagonalised(potential, levels, orbitals, occupations)

@@ -58,6 +58,8 @@ def register_name(name: str, load: Callable) -> str:
     if not re.fullmatch(r"[a-z0-9_]+", name):
         raise InvalidInput(f"{name!r} is no name for a functional: PySCF needs lower-case letters, digits and "
                            "underscores")
+    if SEMILOCAL in name:
+        raise InvalidInput(f"{name!r} contains {SEMILOCAL!r}, which is mlxc's own: choose another name")
     if taken := [part for part in TAKEN_FOR_LAPLACIANS if part in name]:
         raise InvalidInput(f"{name!r} contains {taken[0]!r}, which PySCF takes for functionals of ∇²n and refuses in "
                            "UKS: choose another name")
@@ -85,7 +87,7 @@ def find(xc: str) -> Registered:
     if not isinstance(xc, str):
         raise InvalidInput(f"the functional is {xc!r}, expected its name: one of {', '.join(names())}")
     found = search(xc)
-    if found is None:
+    if found is None or found.name not in _registered:
         raise _unknown(xc)
     return found
 

@@ -292,3 +292,62 @@ def test_the_local_part_is_told_in_the_output():
     mf = dft.RKS(mol, xc=XC)
     mf.kernel()
     assert "local exchange: grid level 1, auxiliary basis even-tempered" in mol.stdout.getvalue()
+
+
+def test_a_list_of_closed_shells_is_not_taken_for_two_spins():
+    mf = converged(dft.RKS(ion(), xc=XC))
+    first, second = mf.make_rdm1(), np.asarray(mf.get_init_guess())
+    single = [mf._numint.nr_rks(mf.mol, mf.grids, XC, dm) for dm in (first, second)]
+    for k, both in enumerate(mf._numint.nr_rks(mf.mol, mf.grids, XC, np.array([first, second]))):
+        np.testing.assert_allclose(both, [single[0][k], single[1][k]], rtol=0, atol=1e-10)
+
+
+def test_a_function_called_in_each_cycle_sees_whole_matrices():
+    mf, seen = dft.UKS(radical(), xc=XC), []
+    mf.callback = lambda variables: seen.append((variables["dm"], variables["mf"].get_fock(dm=variables["dm"])))
+    converged(mf)
+    np.testing.assert_allclose(seen[-1][1], mf.get_fock(dm=seen[-1][0]), rtol=0, atol=1e-9)
+
+
+def test_where_the_filling_is_not_settled_the_iterations_go_on_with_whole_matrices(builds):
+    """O₂ in closed shells and a rough functional: without the virtual block it does not converge."""
+    seam.register(random_local_hybrid(0.6, seed=3, name="toy_lh_rough"))
+    mf = dft.RKS(gto.M(atom="O 0 0 0; O 0 0 1.2", basis="sto-3g", verbose=0), xc="toy_lh_rough")
+    mf.grids.level = 1
+    mf.kernel()
+    assert mf.converged and max(mf.mo_energy[mf.mo_occ > 0]) < min(mf.mo_energy[mf.mo_occ == 0])
+    assert True in builds and builds.count(False) > 3
+
+
+def test_settings_of_a_copy_are_its_own():
+    mf = dft.RKS(ion(), xc=XC)
+    other = mlxc.set_local_exchange(mf.copy(), grid_level=3)
+    assert converged(mf).e_tot != converged(other).e_tot
+    assert [mlxc.local_exchange_record(x)["grid_level"] for x in (mf, other)] == [1, 3]
+
+
+def test_the_name_of_the_semilocal_part_is_no_functional():
+    with pytest.raises(mlxc.UnknownFunctional):
+        mlxc.RKS(ion(), xc=seam.find(XC).semilocal)
+    with pytest.raises(InvalidInput, match="which is mlxc's own"):
+        seam.register(random_local_hybrid(name="x__semilocal"))
+
+
+def test_a_range_separation_set_by_hand_is_refused_by_name():
+    mf = dft.RKS(ion(), xc=XC)
+    mf.omega = 0.3
+    with pytest.raises(InvalidInput, match=f"but {XC} is defined with omega = 0.0"):
+        mf.kernel()
+
+
+def test_memory_in_use_does_not_stop_a_small_molecule():
+    mf = dft.RKS(ion(), xc=XC)
+    mf.max_memory = 10
+    assert converged(mf).e_tot == pytest.approx(converged(dft.RKS(ion(), xc=XC)).e_tot, abs=1e-10)
+
+
+def test_no_checkpoint_is_written_where_none_is_wanted(tmp_path):
+    mf = dft.RKS(ion(), xc=XC)
+    mf.chkfile = str(tmp_path / "none.chk")
+    mf.kernel(dump_chk=False)
+    assert not (tmp_path / "none.chk").exists()
