@@ -177,6 +177,12 @@ class LocalExchange:
             return []
         return [torch.empty(shape, dtype=torch.float64, device=self.device) for shape in shapes]
 
+    def half_exchanged(self, state: _State, points, phi: Tensor, potentials: Tensor) -> Tensor:
+        """G_i at points of the grid, (k, m), kept by `energy_density` or computed; phi, potentials: φ_i and V_P there."""
+        if state.g is not None and state.g_at is not None and bool(state.g_at[points].all()):
+            return state.g[:, points]
+        return self._g(state, phi, potentials)
+
     def _g(self, state: _State, phi: Tensor, potentials: Tensor) -> Tensor:
         """G_i = Σ_j sign_j v_ij φ_j of the scaled orbitals, shape (k, m)."""
         sign, g = state.orbitals.sign, torch.zeros_like(phi)
@@ -225,8 +231,7 @@ class LocalExchange:
             potentials, ao = self.grid.potentials(number, points), self.grid.orbitals(points)
             for state, column, m, weight in zip(states, columns, moments, f[:, points], strict=True):
                 phi = state.orbitals.scaled.T @ ao
-                known = state.g is not None and state.g_at is not None and bool(state.g_at[points].all())
-                g = state.g[:, points] if known else self._g(state, phi, potentials)  # type: ignore[index]
+                g = self.half_exchanged(state, points, phi, potentials)
                 column += (ao * weight) @ g.T
                 self._add_pairs(m, state, phi, weight, potentials)
         fock = [self._completed(s, c, m) for s, c, m in zip(states, columns, moments, strict=True)]

@@ -63,7 +63,7 @@ def _at_points(exchange: LocalExchange, states: list[_State], f: Tensor,
         phis = [state.orbitals.scaled.T @ ao for state in states]
         change = torch.zeros_like(ao)
         for state, phi, weight in zip(states, phis, weights, strict=True):
-            g = exchange._g(state, phi, potentials) if state.g is None else state.g[:, chosen]
+            g = exchange.half_exchanged(state, chosen, phi, potentials)
             change += (state.orbitals.scaled * state.orbitals.sign) @ (g * weight)
         for start in range(0, len(chosen), PIECE):
             part = slice(start, start + PIECE)
