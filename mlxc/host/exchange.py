@@ -178,7 +178,7 @@ class LocalExchange:
         return [torch.empty(shape, dtype=torch.float64, device=self.device) for shape in shapes]
 
     def half_exchanged(self, state: _State, points, phi: Tensor, potentials: Tensor) -> Tensor:
-        """G_i at points of the grid, (k, m), kept by `energy_density` or computed; phi, potentials: φ_i and V_P there."""
+        """G_i at points of the grid, (k, m), as `energy_density` left it or computed from φ_i and V_P there."""
         if state.g is not None and state.g_at is not None and bool(state.g_at[points].all()):
             return state.g[:, points]
         return self._g(state, phi, potentials)
