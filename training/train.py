@@ -20,6 +20,9 @@ from mlxc.zoo.store import KINDS
 from training import data, features, fit, noncovalent
 from training.data import Species, Target
 
+#: The grid that must give the same energy.
+COARSE = replace(features.STANDARD, grid=1)
+
 
 def main():
     """Command line: features that are missing, the fit, its table, the model file."""
@@ -32,6 +35,7 @@ def main():
     config = tomllib.loads(args.config.read_text())
     species, targets = training_set(config, args.data)
     features.build(species, args.features)
+    features.build(small(species), args.features, COARSE)
     functional, used, table = train(config, species, targets, args.features)
     print(table)
     print("written:", zoo.save(args.out, functional, card(config, functional, species, used)))
@@ -62,6 +66,8 @@ def train(config: dict, species: dict[str, Species], targets: Sequence[Target], 
     torch.manual_seed(config["fit"]["seed"])
     functional = KINDS[config["model"]["kind"]](config["exchange"], config["network"], config["model"]["name"])
     prepared = fit.prepare(functional, list(species.values()), folder, config["dispersion"])
+    if "grid" in config["tolerance"]:
+        targets = [*targets, *_on_two_grids(functional, small(species), prepared, folder, config)]
     usable = fit.resolve(targets, prepared)
     if lost := sorted(set(species) - set(prepared)):
         log(f"left out, not converged: {', '.join(lost)}")
@@ -72,6 +78,20 @@ def train(config: dict, species: dict[str, Species], targets: Sequence[Target], 
                      config["fit"]["ridge"], config["fit"]["steps"], log)
     log(f"fitted in {time.perf_counter() - start:.0f} s")
     return functional, usable, table(usable, fit.residuals(usable, fit.energies(functional, prepared)))
+
+
+def small(species: dict[str, Species]) -> dict[str, Species]:
+    """Atoms and diatomics with whole electrons, of which the energy on a coarse grid counts too."""
+    return {key: s for key, s in species.items()
+            if len(s.atoms) <= 2 and s.electrons > 1 and float(s.n_alpha).is_integer() and float(s.n_beta).is_integer()}
+
+
+def _on_two_grids(functional: Learned, species: dict[str, Species], prepared: dict[str, fit.Energies], folder: Path,
+                  config: dict) -> list[Target]:
+    """Targets E(coarse grid) − E(grid) = 0: what a coarse grid cannot integrate is too rough for forces."""
+    found = fit.prepare(functional, list(species.values()), folder, config["dispersion"], COARSE)
+    prepared |= {f"{key} coarse": replace(e, constant=prepared[key].constant) for key, e in found.items()}
+    return [Target(f"grid({key})", "grid", ((f"{key} coarse", 1), (key, -1)), 0.0) for key in found if key in prepared]
 
 
 def tolerances(targets: Sequence[Target], groups: dict[str, float]) -> np.ndarray:
@@ -111,7 +131,7 @@ def card(config: dict, functional: Learned, species: dict[str, Species], used: S
         species: by key.
         used: the targets that were fitted.
     """
-    fitted = {key: species[key] for t in used for key, _ in t.terms}
+    fitted = {key: species[key] for t in used for key, _ in t.terms if key in species}  # on a coarse grid: the same
     content = json.dumps([[asdict(s) for s in fitted.values()], [asdict(t) for t in used]], sort_keys=True)
     counts = ", ".join(f"{n} {group}" for group, n in Counter(t.group for t in used).items())
     whole = [s for s in fitted.values() if float(s.charge).is_integer()]
