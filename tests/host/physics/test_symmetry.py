@@ -23,7 +23,7 @@ def test_a_radical_has_one_energy_with_its_spin_up_or_down(lh, kind):
 
 @pytest.mark.parametrize("mixin, base", [(Lopsided, RangeSeparated), (LopsidedReplacement, LocalHybrid)])
 def test_a_difference_between_the_spins_is_seen(mixin, base):
-    assert symmetry.spin_flip_violation(violator(mixin, base, 0.4)) > 1e-5
+    assert symmetry.spin_flip_violation(violator(mixin, base, 0.2)) > 1e-5
 
 
 @KINDS
