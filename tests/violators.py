@@ -16,9 +16,7 @@ from tests.functionals import random_functional, random_local_hybrid
 def violator(mixin: type, base: type[Learned], scale: float = 3.0) -> Learned:
     """A learned functional of random weights, changed by a class of this module."""
     make = random_functional if base is RangeSeparated else random_local_hybrid
-    with torch.random.fork_rng():
-        torch.manual_seed(2)  # of the weights that torch starts from
-        functional = make(scale, seed=2)
+    functional = make(scale, seed=2)
     functional.name = f"mlxc_{mixin.__name__.lower()}"
     functional.__class__ = type(mixin.__name__, (mixin, base), {})
     return functional

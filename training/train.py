@@ -35,7 +35,8 @@ def main():
     config = tomllib.loads(args.config.read_text())
     species, targets = training_set(config, args.data)
     features.build(species, args.features)
-    features.build(small(species), args.features, COARSE)
+    if "grid" in config["tolerance"]:
+        features.build(small(species), args.features, COARSE)
     functional, used, table = train(config, species, targets, args.features)
     print(table)
     print("written:", zoo.save(args.out, functional, card(config, functional, species, used)))

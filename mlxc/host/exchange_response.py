@@ -68,9 +68,6 @@ class ExchangeResponse:
         weights = weights.reshape(-1, len(self.grid))
         self.kept = (weights != 0).any(0)
         self._place = torch.cumsum(self.kept, 0) - 1
-        rows, columns = torch.tril_indices(self.fitting.nao, self.fitting.nao, device=exchange.device)
-        self._unpack = torch.empty(self.fitting.nao, self.fitting.nao, dtype=torch.int64, device=exchange.device)
-        self._unpack[rows, columns] = self._unpack[columns, rows] = torch.arange(len(rows), device=exchange.device)
         with host_threads():
             orbitals = occupied_orbitals(dm, matrices, exchange.overlap)[: len(weights)]
             self._g = self._half_exchanged(orbitals)
@@ -154,7 +151,7 @@ class ExchangeResponse:
         each = len(factors) // len(self._g)
         half = torch.zeros(len(factors), nao, nao, dtype=torch.float64, device=self.exchange.device)
         for part, left in self.fitting.half_transformed(torch.cat([u for u, _ in factors], 1)):
-            whole = [packed[part][:, self._unpack] for packed in self._dressed]
+            whole = [packed[part][:, self.fitting.unpack] for packed in self._dressed]
             for k, bu in enumerate(left.split(sizes, 2)):
                 half[k] += torch.einsum("pmr,pnr->mn", bu, whole[k // each] @ factors[k][1])
         return half

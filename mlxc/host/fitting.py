@@ -140,6 +140,7 @@ class Fitting:
         auxmol: the auxiliary functions χ_P, naux of them.
         inverse_root: W with J⁺ = W Wᵀ, shape (naux, naux − removed).
         removed: number of linear dependencies left out of J⁺.
+        unpack: place of each μν among the pairs μ ≥ ν, shape (nao, nao).
         record: what the results should say of the fit.
 
     Source: doi:10.1063/1.438728 (fit in the metric of the operator).
@@ -167,7 +168,7 @@ class Fitting:
         rows, columns = np.tril_indices(self.nao)
         index = np.zeros((self.nao, self.nao), dtype=np.int64)
         index[rows, columns] = index[columns, rows] = np.arange(len(rows))
-        self._unpack = torch.from_numpy(index).to(self.device)
+        self.unpack = torch.from_numpy(index).to(self.device)
         self._kept: list[tuple[slice, Tensor]] = []
 
     def _inverse_root(self) -> tuple[Tensor, float]:
@@ -202,7 +203,7 @@ class Fitting:
         self._kept = []
         unpacked = 2 * self.packed_bytes <= budget
         for part, packed in self._compute():
-            self._kept.append((part, packed[:, self._unpack] if unpacked else packed))
+            self._kept.append((part, packed[:, self.unpack] if unpacked else packed))
         return (1 + unpacked) * self.packed_bytes
 
     def _compute(self) -> Iterator[tuple[slice, Tensor]]:
@@ -224,7 +225,7 @@ class Fitting:
     def half_transformed(self, orbitals: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """(P|μj) for orbitals of shape (nao, k): yields slices of P and tensors (p, nao, k)."""
         for part, block in self._kept or self._compute():
-            yield part, (block if block.ndim == 3 else block[:, self._unpack]) @ orbitals
+            yield part, (block if block.ndim == 3 else block[:, self.unpack]) @ orbitals
 
     def potentials(self, coords: np.ndarray) -> Tensor:
         """V_P(r) = ∫ χ_P(r′) erfc(ω|r−r′|)/|r−r′| dr′, shape (naux, m), at points (m, 3) in bohr.

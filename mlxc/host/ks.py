@@ -92,19 +92,13 @@ def attach(mf, name: str, disp: bool = False):
         if hasattr(mf.mol, "lattice_vectors"):
             raise Unsupported("D4 of periodic systems: PySCF leaves it out of their gradients; use disp=False")
         dispersion.require(entry.name)
-    for layer in _layers(mf):
+    for layer in seam.layers(mf):
         layer.xc = entry.name
         layer.converged = False
         layer.scf_summary = {}  # PySCF would take the dispersion energy from it
         if disp:
             layer.disp = "d4"
     return mf
-
-
-def _layers(mf) -> list:
-    """``mf``, and the object inside it with which a second-order solver computes its energies."""
-    inner = vars(mf).get("_scf")
-    return [mf] if inner is None else [mf, *_layers(inner)]
 
 
 def install():

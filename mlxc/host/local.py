@@ -109,15 +109,17 @@ class LocalPart:
         """
         state = self.at(dm)
         energy, v_rho, v_exact = pointwise.value_and_gradient(self.functional, state.rho, state.exact, parallel_map)
-        closed = state.exact.ndim == 1
-        f = self.weights * (v_exact.expand(2, -1) / 2 if closed else v_exact)
-        exact = to_torch(self.exchange.fock(dm, f, occupied_only))
+        exact = to_torch(self.exchange.fock(dm, self.factors(v_exact), occupied_only))
         with host_threads():
             semilocal = self.matrix(self.weights * v_rho)
             if occupied_only:
                 semilocal = self.exchange.without_virtual_block(dm, semilocal)
-        potential = semilocal + (exact[0] if closed else exact)
+        potential = semilocal + (exact[0] if state.exact.ndim == 1 else exact)
         return float(self.weights @ energy), from_torch(potential, dm)
+
+    def factors(self, v_exact: Tensor) -> Tensor:
+        """f_σ = w ∂e/∂e_xσ, (2, n), from ∂e/∂e_x of both spins or, (n,), of a closed shell's together."""
+        return self.weights * (v_exact.expand(2, -1) / 2 if v_exact.ndim == 1 else v_exact)
 
     def matrix(self, rows: Tensor) -> Tensor:
         """V_μν = Σ_r ∂(Σ rows · ρ)/∂D_μν for ρ = [n, ∇n, τ] at the points.
@@ -177,7 +179,7 @@ def _key(functional, settings: Settings, mol: gto.Mole) -> tuple:
 
 
 def set_local_exchange(mf, grid_level: int = Settings.grid_level, auxbasis: str | dict | None = None):
-    """Says how a local hybrid's local part is computed; energies change by what docs/local_exchange.md shows.
+    """Says how a local hybrid's local part is computed; docs/decisions.md, 15, has its errors.
 
     Args:
         mf: a Kohn–Sham object of PySCF with a local hybrid as functional.
@@ -197,10 +199,8 @@ def set_local_exchange(mf, grid_level: int = Settings.grid_level, auxbasis: str 
     auxiliary(mf.mol, auxbasis)
     ni = mf._numint.copy()  # copies of mf share theirs
     ni._local_settings = settings
-    layer = mf
-    while layer is not None:
+    for layer in seam.layers(mf):
         layer._numint = ni
-        layer = vars(layer).get("_scf")
     return mf
 
 

@@ -43,8 +43,7 @@ def local_gradient(part: LocalPart, dm, grid_response: bool = False) -> Tensor:
     state = part.at(dm)
     with host_threads():
         energy, v_rho, v_exact = value_and_gradient(part.functional, state.rho, state.exact, parallel_map)
-    f = part.weights * (v_exact if v_exact.ndim == 2 else v_exact.expand(2, -1) / 2)
-    nuclei, points = exchange_gradient(part.exchange, dm, f)
+    nuclei, points = exchange_gradient(part.exchange, dm, part.factors(v_exact))
     others = density_gradient(part.exchange.grid, dm, part.weights * v_rho)
     nuclei, points = nuclei + others[0], points + others[1]
     return nuclei + grid_gradient(part.grids, energy, points) if grid_response else nuclei

@@ -225,6 +225,12 @@ def define_xc_(original, ni, description, *args, **kwargs):
     return original(ni, description, *args, **kwargs)
 
 
+def layers(mf) -> list:
+    """``mf``, and the object inside it with which a second-order solver computes its energies."""
+    inner = vars(mf).get("_scf")
+    return [mf] if inner is None else [mf, *layers(inner)]
+
+
 def _build_second_order(original, mf, *args, **kwargs):
     """A second-order solver takes energies from the object inside it, which settings made later do not reach."""
     ours = any(search(getattr(layer, "xc", None)) for layer in (mf, mf._scf))

@@ -6,6 +6,7 @@ from pyscf import gto
 import mlxc
 from mlxc.host import seam
 from mlxc.xc.reference import reference
+from tests.functionals import random_local_hybrid
 from tests.host.support import OWN, WATER, network
 
 
@@ -26,6 +27,12 @@ def registered():
 def xc(registered) -> str:
     """The learned functional under test: the shipped one, the random one until there is one."""
     return "mlxc_rs" if "mlxc_rs" in mlxc.models() else "toy_rs"
+
+
+@pytest.fixture(scope="session")
+def lh(registered) -> str:
+    """A local hybrid with random weights."""
+    return seam.register(random_local_hybrid(name="toy_lh_response"))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from pyscf import gto
 
+import mlxc
 from mlxc.xc.functional import RangeSeparated
 
 #: Reference functionals of mlxc under their own names: mlxc's and libxc's names of the same.
@@ -43,6 +44,11 @@ def converged(mf, level: int = 0, **settings):
     mf.kernel()
     assert mf.converged
     return mf
+
+
+def on_small_grid(mf):
+    """`converged`, with the grid of a local hybrid's local part as small as the other one."""
+    return converged(mlxc.set_local_exchange(mf, grid_level=0))
 
 
 def derivative(f: Callable[[float], np.ndarray | float], h: float):

@@ -11,21 +11,9 @@ from scipy.linalg import expm
 from mlxc.errors import Unsupported
 from mlxc.host import local, response, seam
 from mlxc.xc import pointwise
-from tests.functionals import random_local_hybrid
-from tests.host.support import converged, derivative, direction, symmetric
+from tests.host.support import derivative, direction, on_small_grid, symmetric
 
 STRETCHED = "H 0 0 0; H 0.4 0.3 3.0"
-
-
-@pytest.fixture(scope="module")
-def lh() -> str:
-    with torch.random.fork_rng():
-        torch.manual_seed(1)  # of the weights that torch starts from
-        return seam.register(random_local_hybrid(name="toy_lh_response"))
-
-
-def on_small_grid(mf):
-    return converged(local.set_local_exchange(mf, grid_level=0))
 
 
 @pytest.fixture(scope="module")

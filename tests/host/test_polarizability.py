@@ -2,26 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 from pyscf import dft, gto
 
 import mlxc
 from mlxc.errors import InvalidInput, Unsupported
-from mlxc.host import seam
 from mlxc.host.polarizability import polarizability
-from tests.functionals import random_local_hybrid
-from tests.host.support import converged, derivative
-
-
-@pytest.fixture(scope="module")
-def lh() -> str:
-    with torch.random.fork_rng():
-        torch.manual_seed(1)  # of the weights that torch starts from
-        return seam.register(random_local_hybrid(name="toy_lh_response"))
-
-
-def on_small_grid(mf):
-    return converged(mlxc.set_local_exchange(mf, grid_level=0))
+from tests.host.support import converged, derivative, on_small_grid
 
 
 @pytest.mark.parametrize("kind", ["RKS", pytest.param("UKS", marks=pytest.mark.slow)])
