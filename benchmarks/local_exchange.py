@@ -1,14 +1,22 @@
 """Cost of a local hybrid's local part per SCF cycle: against integrals of all orbital pairs, and PySCF's own cycles.
 
     python benchmarks/local_exchange.py water benzene naphthalene [--figure PATH]
+    python benchmarks/local_exchange.py benzene --levels 1 3 5 --memory 1000
 
 def2-TZVP. One process, the threads that OMP_NUM_THREADS gives, everything on the converged density of density-fitted
 Hartree–Fock; only ratios mean anything. The route over all orbital pairs is timed on a sample of the points and scaled
 up. A cycle of PySCF's is its XC matrix on grid level 3 and density-fitted J and K of all ranges that it needs.
+
+With --memory: the peak of a process that does one cycle with that many MB allowed, above the same process before it,
+for grids of growing size.
 """
 
 import argparse
+import resource
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from cost import MOLECULES, alkane
@@ -70,13 +78,37 @@ def host_cycle(mol, dm, xc: str) -> float:
     return seconds(lambda: mf.get_veff(dm=dm))
 
 
+def peak(mol: gto.Mole, level: int, max_memory: float) -> str:
+    """A row: points, peak memory of one cycle above what was taken before it, MB, and its seconds."""
+    dm = dft.RKS(mol).get_init_guess()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    part = LocalPart(mlxc.load("mlxc_lh"), mol, Settings(level), max_memory)
+    part.energy_and_potential(dm, True)
+    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return f"| {level} ({len(part.weights)}) | {more:.0f} | {time.perf_counter() - start:.1f} |"
+
+
+def memory(name: str, levels: list[int], max_memory: float):
+    """Prints a table of `peak`, each row from a process of its own."""
+    print(f"| {name}, {max_memory:.0f} MB allowed: grid level (points) | memory, MB | first cycle, s |\n|---|---|---|")
+    for level in levels:
+        work = f"import local_exchange as x; print(x.peak(x.molecule({name!r}), {level}, {max_memory}))"
+        subprocess.run([sys.executable, "-c", work], check=True, cwd=Path(__file__).parent)
+
+
 def main():
     """Prints a table, and draws the growth with size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("molecules", nargs="+", help=f"{', '.join(MOLECULES)}, or c8 for octane")
     parser.add_argument("--levels", type=int, nargs="+", default=[1], help="grid levels of the local part")
+    parser.add_argument("--memory", type=float, help="MB allowed: measure the memory in place of the time")
     parser.add_argument("--figure", help="path of a picture of the growth with size")
     args = parser.parse_args()
+    if args.memory:
+        for name in args.molecules:
+            memory(name, args.levels, args.memory)
+        return
     functional = mlxc.load("mlxc_lh")
     print("| molecule | orbitals | grid level (points) | once, s | cycle, s | whole matrix, s | ÷ all pairs "
           "| ÷ B3LYP | ÷ ωB97M-V |\n|---|---|---|---|---|---|---|---|---|")

@@ -34,13 +34,15 @@ PIECE = 1024
 
 @dataclass
 class _State:
-    """One spin's orbitals (scaled), the fit of their pairs i ≥ j, and G_i on the grid where it is kept."""
+    """One spin's orbitals (scaled), the fit of their pairs i ≥ j, e_x, and what is kept where it fits: (P|μj), G_i."""
 
     orbitals: Orbitals
     pairs: tuple[Tensor, Tensor]
     fit: Tensor  # C^P_ij, (npair, naux)
+    half: list[tuple[slice, Tensor]]
+    known: Tensor | None = None  # the points at which e_x and G_i are, (n,)
+    energy: Tensor | None = None
     g: Tensor | None = None
-    g_at: Tensor | None = None  # the points at which G_i is known, (n,)
 
 
 class LocalExchange:
@@ -92,21 +94,11 @@ class LocalExchange:
         """
         with host_threads():
             states = self._prepare(dm)
-            energy = torch.zeros(len(states), len(self.grid), dtype=torch.float64, device=self.device)
-            store, known = self._room_for_g(states), torch.zeros(len(self.grid), dtype=torch.bool)
-            for part, points in self.grid(kept, generous=True):
-                known[points] = True
-                potentials, ao = self.grid.potentials(part, points), self.grid.orbitals(points)
-                for k, (state, e) in enumerate(zip(states, energy, strict=True)):
-                    phi = state.orbitals.scaled.T @ ao
-                    g = self._g(state, phi, potentials)
-                    e[points] = -0.5 * (state.orbitals.sign[:, None] * phi * g).sum(0)
-                    if store:
-                        store[k][:, points] = g
-            for state, whole in zip(states, store, strict=False):
-                state.g, state.g_at = whole, known
-            if kept is not None:
-                energy[:, ~torch.as_tensor(kept).to(self.device)] = 0.0
+            wanted = torch.from_numpy(self.grid.mask(kept))
+            if any(state.known is None or (wanted & ~state.known).any() for state in states):
+                self._evaluate(states, wanted)
+            energy = torch.stack([state.energy for state in states if state.energy is not None])
+            energy[:, ~wanted] = 0.0
             return from_torch(energy.expand(2, -1).clone(), dm)
 
     def fock(self, dm, f, occupied_only: bool = False):
@@ -116,8 +108,8 @@ class LocalExchange:
             dm: as in `energy_density`.
             f: weight times ∂E/∂e_xσ, shape (2, n); points where both are 0 are skipped.
             occupied_only: compute the columns of occupied orbitals, F_μi, and complete the matrix by
-                F_μi (SC)ᵀ + h.c. − SC F_ij (SC)ᵀ. Exact in the occupied–occupied and occupied–virtual blocks, and
-                zero between virtual orbitals: the same SCF solution at lower cost, no virtual levels.
+                `Orbitals.completed`. Exact in the occupied–occupied and occupied–virtual blocks, and zero between
+                virtual orbitals: the same SCF solution at lower cost, no virtual levels.
 
         Returns:
             Shape (2, nao, nao), Ha, an array of the kind of ``dm``.
@@ -138,19 +130,6 @@ class LocalExchange:
             fock = build(states, weights[: len(states)])
             return from_torch(fock.expand(2, -1, -1).clone(), dm)
 
-    def without_virtual_block(self, dm, fock: Tensor) -> Tensor:
-        """F − (1 − P)ᵀ F (1 − P) with P = C Cᵀ S of the occupied orbitals: what `fock` gives with ``occupied_only``.
-
-        Args:
-            dm: as in `energy_density`.
-            fock: symmetric, of both spins (2, nao, nao) or of one (nao, nao).
-        """
-        orbitals = self.orbitals(dm)
-        virtual = [torch.eye(len(self.overlap), dtype=fock.dtype, device=fock.device)
-                   - o.coeff @ (o.coeff.T @ self.overlap) for o in orbitals]
-        outside = torch.stack(virtual) if fock.ndim == 3 else virtual[0]
-        return fock - outside.mT @ fock @ outside
-
     def _prepare(self, dm) -> list[_State]:
         """Orbitals and fitted pairs of both spins, of one where they are the same; kept for the next call."""
         matrices = spin_matrices(dm, self.fitting.nao, self.device)
@@ -166,20 +145,40 @@ class LocalExchange:
         scaled = orbitals.scaled
         i, j = torch.tril_indices(scaled.shape[1], scaled.shape[1], device=self.device)
         integrals = torch.empty(len(i), self.fitting.naux, dtype=torch.float64, device=self.device)
+        room = 8 * self.fitting.naux * scaled.numel() <= self.grid.density_bytes / 4
+        kept = []
         for part, half in self.fitting.half_transformed(scaled):
             integrals[:, part] = (scaled.T @ half)[:, i, j].T
-        return _State(orbitals, (i, j), self.fitting.solve(integrals))
+            if room:
+                kept.append((part, half))
+        return _State(orbitals, (i, j), self.fitting.solve(integrals), kept)
+
+    def _evaluate(self, states: list[_State], kept: Tensor):
+        """e_xσ, and G_i where it fits, at the points."""
+        energy = torch.zeros(len(states), len(self.grid), dtype=torch.float64, device=self.device)
+        store, known = self._room_for_g(states), torch.zeros(len(self.grid), dtype=torch.bool)
+        for part, points in self.grid(kept, generous=True):
+            known[points] = True
+            potentials, ao = self.grid.potentials(part, points), self.grid.orbitals(points)
+            for k, (state, e) in enumerate(zip(states, energy, strict=True)):
+                phi = state.orbitals.scaled.T @ ao
+                g = self._g(state, phi, potentials)
+                e[points] = -0.5 * (state.orbitals.sign[:, None] * phi * g).sum(0)
+                if store:
+                    store[k][:, points] = g
+        for k, state in enumerate(states):
+            state.known, state.energy, state.g = known, energy[k], store[k] if store else None
 
     def _room_for_g(self, states: list[_State]) -> list[Tensor]:
         """Arrays for G_i on the whole grid, none where they do not fit."""
         shapes = [(state.orbitals.occ.numel(), len(self.grid)) for state in states]
-        if 8 * sum(k * n for k, n in shapes) > self.grid.density_bytes:
+        if 8 * sum(k * n for k, n in shapes) > self.grid.density_bytes / 2:
             return []
         return [torch.empty(shape, dtype=torch.float64, device=self.device) for shape in shapes]
 
     def half_exchanged(self, state: _State, points, phi: Tensor, potentials: Tensor) -> Tensor:
         """G_i at points of the grid, (k, m), as `energy_density` left it or computed from φ_i and V_P there."""
-        if state.g is not None and state.g_at is not None and bool(state.g_at[points].all()):
+        if state.g is not None and state.known is not None and bool(state.known[points].all()):
             return state.g[:, points]
         return self._g(state, phi, potentials)
 
@@ -253,9 +252,6 @@ class LocalExchange:
         square = torch.empty(count, count, self.fitting.naux, dtype=torch.float64, device=self.device)
         square[i, j] = square[j, i] = self.fitting.solve(moments)
         square *= orbitals.sign[:, None]
-        for part, half in self.fitting.half_transformed(orbitals.scaled):
+        for part, half in state.half or self.fitting.half_transformed(orbitals.scaled):
             columns = columns + torch.einsum("pmj,ijp->mi", half, square[:, :, part])
-        columns = -0.5 * columns / orbitals.root
-        sc = self.overlap @ orbitals.coeff
-        one_side = columns @ sc.T
-        return one_side + one_side.T - sc @ (orbitals.coeff.T @ columns) @ sc.T
+        return orbitals.completed(-0.5 * columns / orbitals.root, self.overlap)

@@ -72,9 +72,9 @@ def _at_points(exchange: LocalExchange, states: list[_State], f: Tensor,
                 _add_pairs(state, phi[:, part], weight[part], potentials[:, part], moment, field)
             for slopes, factor, sums in ((grid.orbitals(here, 1)[1:], change[:, part], on_orbitals),
                                          (potential_gradients(fitting, grid.coords[here]), field / 2, on_auxiliary)):
-                slopes *= factor
-                sums += slopes.sum(2)
-                points[:, here] -= slopes.sum(1)
+                change_here = slopes * factor
+                sums += change_here.sum(2)
+                points[:, here] -= change_here.sum(1)
     return by_atom(fitting.mol, on_orbitals) + by_atom(fitting.auxmol, on_auxiliary), points.T
 
 

@@ -21,6 +21,9 @@ from mlxc.xc import pointwise
 #: What the points that are left out contribute together, at most, Ha.
 NEGLIGIBLE = 1e-10
 
+#: Decay of a typical density far from an atom, bohr⁻¹.
+TAIL = 1.8
+
 #: Share of the memory that the local part takes at most; density fitting of J and K wants the rest.
 MEMORY_SHARE = 0.5
 
@@ -76,6 +79,7 @@ class LocalPart:
         self.grids = dft.gen_grid.Grids(mol)
         self.grids.level, self.grids.verbose = settings.grid_level, 0
         self.grids.build()
+        self.grids._select_grids(_near_first(mol, self.grids))
         self.weights = to_torch(self.grids.weights)
         self.exchange = LocalExchange(mol, self.grids.coords, functional.local_omega, settings.auxbasis, max_memory)
         lib.logger.info(mol, "local exchange: grid level %d, auxiliary basis %s, %d functions", settings.grid_level,
@@ -111,9 +115,8 @@ class LocalPart:
         energy, v_rho, v_exact = pointwise.value_and_gradient(self.functional, state.rho, state.exact, parallel_map)
         exact = to_torch(self.exchange.fock(dm, self.factors(v_exact), occupied_only))
         with host_threads():
-            semilocal = self.matrix(self.weights * v_rho)
-            if occupied_only:
-                semilocal = self.exchange.without_virtual_block(dm, semilocal)
+            rows = self.weights * v_rho
+            semilocal = self._completed(rows, dm) if occupied_only else self.matrix(rows)
         potential = semilocal + (exact[0] if state.exact.ndim == 1 else exact)
         return float(self.weights @ energy), from_torch(potential, dm)
 
@@ -141,6 +144,22 @@ class LocalPart:
                     out.addmm_(gradient * v[4], gradient.T, alpha=0.25)
         return half + half.mT
 
+    def _completed(self, rows: Tensor, dm) -> Tensor:
+        """As `matrix`, without the block between virtual orbitals: from the columns V_μi of occupied orbitals."""
+        orbitals = self.exchange.orbitals(dm)
+        spins = rows.reshape(-1, *rows.shape[-2:])
+        orbitals = orbitals * (len(spins) // len(orbitals))
+        columns = [torch.zeros_like(o.coeff) for o in orbitals]
+        for _, points in self.exchange.grid((spins != 0).any(0).any(0)):
+            ao = self.exchange.grid.orbitals(points, 1)
+            for v, o, out in zip(spins[..., points], orbitals, columns, strict=True):
+                phi = o.coeff.T @ ao
+                out.addmm_(ao[0], (v[0] * phi[0] + (v[1:4, None] * phi[1:]).sum(0)).T)
+                for k in (1, 2, 3):
+                    out.addmm_(ao[k], (v[k] * phi[0] + 0.5 * v[4] * phi[k]).T)
+        whole = [o.completed(c, self.exchange.overlap) for o, c in zip(orbitals, columns, strict=True)]
+        return torch.stack(whole).reshape(*rows.shape[:-2], *whole[0].shape)
+
     def _rows(self, dm, closed: bool) -> Tensor:
         """n, ∇n and τ on the grid: of all electrons, (5, n), or of each spin, (2, 5, n)."""
         orbitals = self.exchange.orbitals(dm)
@@ -154,6 +173,14 @@ class LocalPart:
                 out[1:4, points] = 2 * (signed[0] * phi[1:]).sum(1)
                 out[4, points] = 0.5 * (signed[1:] * phi[1:]).sum((0, 1))
         return 2 * rho[0] if closed else rho.expand(2, -1, -1)
+
+
+def _near_first(mol: gto.Mole, grids: dft.Grids) -> np.ndarray:
+    """The order of points in which those that will not count come last, in blocks of their own: far from all atoms."""
+    distance = np.linalg.norm(grids.coords[:, None] - mol.atom_coords(), axis=2)
+    density = np.exp(-TAIL * distance).sum(1)
+    counts = significant(np.abs(grids.weights) * density ** (4 / 3), NEGLIGIBLE)
+    return np.argsort(~counts, kind="stable")
 
 
 def part(ni: numint.NumInt, mol: gto.Mole, functional, max_memory: float) -> LocalPart:

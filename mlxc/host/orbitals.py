@@ -39,6 +39,16 @@ class Orbitals:
         """√|n_i| c_i, shape (nao, k)."""
         return self.coeff * self.root
 
+    def completed(self, columns: Tensor, overlap: Tensor) -> Tensor:
+        """F_μi (SC)ᵀ + h.c. − SC F_ij (SC)ᵀ: the matrix with these columns F_μi = (F c_i)_μ, (nao, k), and no block
+        between the other orbitals.
+
+        Source: occ-RI-K, doi:10.1063/1.4923369.
+        """
+        sc = overlap @ self.coeff
+        one_side = columns @ sc.T
+        return one_side + one_side.T - sc @ (self.coeff.T @ columns) @ sc.T
+
 
 def spin_matrices(dm, nao: int, device: torch.device) -> Tensor:
     """The density matrices of both spins, shape (2, nao, nao); a closed shell's (nao, nao) is halved.

@@ -1,4 +1,4 @@
-"""The grid in blocks inside a memory budget: auxiliary potentials V_P, kept where they fit, and orbital values."""
+"""The grid in blocks inside a memory budget: auxiliary potentials V_P and orbital values, kept where they fit."""
 
 import warnings
 from collections.abc import Iterator
@@ -41,13 +41,14 @@ class GridBlocks:
         """
         self.fitting, self.coords = fitting, coords.cpu().numpy()
         self._kept: dict[int, Tensor] = {}
+        self._orbitals: dict[int, Tensor] = {}
         self._plan(max_memory)
 
     def __len__(self) -> int:
         return len(self.coords)
 
     def _plan(self, max_memory: float):
-        """Size of the blocks, and what is left of the memory for V_P and the three-centre integrals."""
+        """Size of the blocks, and what is left of the memory for V_P, three-centre integrals and orbital values."""
         naux, nao = self.fitting.naux, self.fitting.nao
         fixed = 8 * (3 * naux**2 + 2 * naux * nao + 4 * nao**2 + 2 * PAIR_NUMBERS)
         point = 8 * (3 * naux + 6 * nao)
@@ -65,6 +66,10 @@ class GridBlocks:
         spare = budget - fixed - self.block * point
         spare -= self.fitting.keep_integrals(spare / 2)
         self.moment_bytes, self.density_bytes, self._potential_bytes = 0.25 * spare, 0.15 * spare, 0.6 * spare
+        orbitals, potentials = 8 * 4 * nao * len(self), 8 * naux * len(self)
+        self._keeps_orbitals = orbitals + potentials <= self._potential_bytes
+        if self._keeps_orbitals:
+            self._potential_bytes -= orbitals
 
     def __call__(self, kept=None, generous: bool = False) -> Iterator[tuple[int, np.ndarray]]:
         """Number of each block, and the indices of its points to be computed.
@@ -73,13 +78,7 @@ class GridBlocks:
             kept: those wanted, a boolean array of shape (n,).
             generous: take a block whole where nearly all of it is wanted, which is faster.
         """
-        if kept is None:
-            mask = np.ones(len(self.coords), dtype=bool)
-        else:
-            mask = kept.cpu().numpy() if isinstance(kept, Tensor) else np.asarray(kept)
-            if mask.shape != (len(self.coords),) or mask.dtype != bool:
-                raise InvalidInput(f"the mask has shape {mask.shape} and type {mask.dtype}, expected bool, "
-                                   f"{(len(self.coords),)}")
+        mask = self.mask(kept)
         for number, start in enumerate(range(0, len(mask), self.block)):
             points = start + np.flatnonzero(mask[start:start + self.block])
             whole = min(self.block, len(mask) - start)
@@ -88,22 +87,53 @@ class GridBlocks:
             if len(points):
                 yield number, points
 
+    def mask(self, kept=None) -> np.ndarray:
+        """The points wanted, as a boolean array of shape (n,): all without ``kept``."""
+        if kept is None:
+            return np.ones(len(self.coords), dtype=bool)
+        mask = kept.cpu().numpy() if isinstance(kept, Tensor) else np.asarray(kept)
+        if mask.shape != (len(self.coords),) or mask.dtype != bool:
+            raise InvalidInput(f"the mask has shape {mask.shape} and type {mask.dtype}, expected bool, "
+                               f"{(len(self.coords),)}")
+        return mask
+
     def potentials(self, number: int, points: np.ndarray) -> Tensor:
         """V_P at the points of a block, shape (naux, m); the whole block is kept where the memory allows it."""
-        start = number * self.block
-        whole = min(self.block, len(self.coords) - start)
+        block = self._block(number)
         if number not in self._kept:
             points_kept = sum(v.shape[1] for v in self._kept.values())
-            if 8 * self.fitting.naux * (points_kept + whole) > self._potential_bytes:
+            if 8 * self.fitting.naux * (points_kept + len(block)) > self._potential_bytes:
                 return self.fitting.potentials(self.coords[points])
-            self._kept[number] = self.fitting.potentials(self.coords[start:start + whole])
-        potentials = self._kept[number]
-        return potentials if len(points) == whole else potentials[:, torch.from_numpy(points - start)]
+            self._kept[number] = self.fitting.potentials(self.coords[block])
+        return _part(self._kept[number], points - block[0])
+
+    def _block(self, number: int) -> np.ndarray:
+        """All points of a block."""
+        start = number * self.block
+        return np.arange(start, min(start + self.block, len(self)))
 
     def orbitals(self, points: np.ndarray, deriv: int = 0) -> Tensor:
-        """χ_μ at the points, (nao, m); with its derivatives up to order ``deriv`` > 0 (…, nao, m), in PySCF's order."""
+        """χ_μ at points of one block, (nao, m); with derivatives (…, nao, m), in PySCF's order, for ``deriv`` > 0.
+
+        They may be those that are kept for the next call: not to be written to.
+        """
+        if deriv > 1 or not self._keeps_orbitals:
+            return self._evaluated(points, deriv)
+        number = points[0] // self.block
+        block = self._block(number)
+        if number not in self._orbitals:
+            self._orbitals[number] = self._evaluated(block, 1)
+        kept = self._orbitals[number]
+        return _part(kept if deriv else kept[0], points - block[0])
+
+    def _evaluated(self, points: np.ndarray, deriv: int) -> Tensor:
         ao = numint.eval_ao(self.fitting.mol, self.coords[points], deriv)
         return torch.from_numpy(np.ascontiguousarray(ao.swapaxes(-1, -2))).to(self.fitting.device)
+
+
+def _part(values: Tensor, points: np.ndarray) -> Tensor:
+    """Values at some points of a block, without a copy at all of them."""
+    return values if len(points) == values.shape[-1] else values[..., torch.from_numpy(points)]
 
 
 def significant(measure, tolerance: float = 1e-9) -> np.ndarray:
