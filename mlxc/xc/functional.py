@@ -74,17 +74,21 @@ class Learned(nn.Module):
         omega, sr_fraction, lr_fraction: exact exchange that the host program computes: ω in bohr⁻¹ (0 for none),
             its fractions at short and long range.
         local_omega: ω of the learned short-range exchange, bohr⁻¹.
+        exchange, network: what it was made with; two functionals are of one form where class and both are equal.
+        members: how many functionals it is the mean of, see `mlxc.xc.ensemble`.
     """
 
     xc_type = "MGGA"
     lr_fraction = 1.0
+    members = 1
     omega: float
     sr_fraction: float
+    exchange: dict[str, float]
 
     def __init__(self, local_omega: float, network: dict, name: str):
         super().__init__()
         self.name, self.local_omega = name, local_omega
-        size = {"width": network["width"], "depth": network["depth"]}
+        self.network = size = {"width": network["width"], "depth": network["depth"]}
         self.networks = nn.ModuleDict({
             "exchange": Network(3, (1.0, 0.0), **size),
             "same_spin": Network(3, (-1.0, 0.0), **size),
@@ -98,7 +102,7 @@ class Learned(nn.Module):
     def exponent(self, term: Term) -> Tensor:
         """u N_1 + w N_2: zero in the uniform gas whatever the networks' outputs are, (n,)."""
         outputs = self.networks[term.network](term.inputs)
-        return term.u * outputs[:, 0] + term.w * outputs[:, 1]
+        return term.u * outputs[..., 0] + term.w * outputs[..., 1]
 
     def sum(self, terms: Iterable[Term]) -> Tensor:
         """Energy per volume of several terms, (n,), Ha bohr⁻³."""
@@ -146,6 +150,7 @@ class RangeSeparated(Learned):
         super().__init__(float(exchange["omega"]), network, name)
         self.omega = self.local_omega
         self.sr_fraction = float(exchange["sr_fraction"])
+        self.exchange = {"omega": self.omega, "sr_fraction": self.sr_fraction}
         self.double()
 
     def edens(self, density: Density) -> Tensor:
@@ -180,6 +185,7 @@ class LocalHybrid(Learned):
     def __init__(self, exchange: dict, network: dict, name: str = "mlxc_lh"):
         super().__init__(float(exchange["local_omega"]), network, name)
         self.b_max = float(exchange["b_max"])
+        self.exchange = {"local_omega": self.local_omega, "b_max": self.b_max}
         self.networks["mixing"] = Network(4, (0.0,), width=network["width"], depth=network["depth"])
         self.double()
 
@@ -222,4 +228,4 @@ class LocalHybrid(Learned):
 
     def mixing(self, inputs: Tensor) -> Tensor:
         """b_σ without its gate, in (0, b_max), (n,)."""
-        return self.b_max * torch.sigmoid(self.networks["mixing"](inputs)[:, 0])
+        return self.b_max * torch.sigmoid(self.networks["mixing"](inputs)[..., 0])

@@ -1,4 +1,6 @@
-"""The network: a linear form of its inputs plus a small multilayer perceptron as correction."""
+"""The network: a linear form of its inputs plus a small multilayer perceptron as correction; or several of them."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,3 +34,39 @@ class Network(nn.Module):
         for layer in self.hidden:
             x = torch.tanh(layer(x))
         return self.linear(inputs) + self.out(x)
+
+
+class StackedNetwork(nn.Module):
+    """M networks of one size at once: the parameters of `Network` under their names, with a leading axis of members.
+
+    Args:
+        members: networks, whose parameters are copied.
+    """
+
+    def __init__(self, members: Sequence[Network]):
+        super().__init__()
+        self.linear = _StackedLinear([m.linear for m in members])
+        layers = zip(*(m.hidden for m in members), strict=True)
+        self.hidden = nn.ModuleList(_StackedLinear(layer) for layer in layers)
+        self.out = _StackedLinear([m.out for m in members])
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Args: inputs (n, inputs). Returns: (M, n, outputs)."""
+        x = inputs = inputs.T.contiguous()  # points last, in long rows
+        for layer in self.hidden:
+            x = torch.tanh(layer(x))
+        return (self.linear(inputs) + self.out(x)).mT
+
+
+class _StackedLinear(nn.Module):
+    """y_m = W_m x_m + c_m of inputs (k, n), the same for all members, or (M, k, n)."""
+
+    def __init__(self, layers: Sequence[nn.Linear]):
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+        bias = [layer.bias.detach() for layer in layers if layer.bias is not None]
+        self.bias = nn.Parameter(torch.stack(bias)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.expand(len(self.weight), *x.shape[-2:])
+        return self.weight @ x if self.bias is None else torch.baddbmm(self.bias[..., None], self.weight, x)

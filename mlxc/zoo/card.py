@@ -8,6 +8,7 @@ In memory a card is a dictionary with these fields; the sections are dictionarie
 | name, version, description | lower case [a-z0-9_]; version of the weights; one sentence |
 | kind | form of the functional, a key of `mlxc.zoo.store.KINDS` |
 | claims | ids of the constraints that hold |
+| ensemble | `members`, the number of functionals of this form that it is the mean of; empty for a single one |
 | exchange | `omega` in bohr⁻¹; `sr_fraction`, `lr_fraction` of exact exchange; for `lh` also `local_omega`, `b_max` |
 | network | architecture, handed to the functional's class |
 | domain | `elements`, `charges` and `spins` (2S) of the training data |
@@ -42,7 +43,7 @@ MAX_BYTES = 1_000_000
 #: Fields that every card has, and those that are empty when left out, with their types.
 REQUIRED = {"format": int, "name": str, "version": str, "kind": str, "description": str, "claims": list,
             "exchange": dict, "network": dict, "domain": dict, "weights": dict}
-OPTIONAL = {"dispersion": dict, "grid": dict, "training": dict, "benchmark": dict}
+OPTIONAL = {"ensemble": dict, "dispersion": dict, "grid": dict, "training": dict, "benchmark": dict}
 
 
 def read_card(path: Path) -> Card:
@@ -90,6 +91,8 @@ def checked_card(fields: dict[str, Any]) -> Card:
     _check_numbers("exchange", card["exchange"], ("omega", "sr_fraction", "lr_fraction"))
     if card["dispersion"]:
         _check_numbers("dispersion", card["dispersion"], ("s6", "s8", "a1", "a2"))
+    if card["ensemble"]:
+        _check_ensemble(card["ensemble"])
     for key, kind in (("elements", str), ("charges", int), ("spins", int)):
         _check_list(f"[domain] {key}", card["domain"].get(key), kind)
     _check_weights(card["weights"])
@@ -101,6 +104,8 @@ def physics_hash(card: Card) -> str:
     parts = {key: card[key] for key in ("format", "name", "version", "kind", "network")}
     for section in ("exchange", "dispersion"):
         parts[section] = {key: float(value) for key, value in card[section].items()}  # 1 and 1.0 are one value
+    if card["ensemble"]:  # not of single functionals, whose files are older than ensembles
+        parts["ensemble"] = card["ensemble"]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -110,6 +115,12 @@ def _check_numbers(section: str, values: dict[str, float], required: tuple[str, 
     for key, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise InvalidModel(f"[{section}] {key} is {value!r}, expected a finite number")
+
+
+def _check_ensemble(ensemble: dict[str, Any]) -> None:
+    members = ensemble.get("members")
+    if set(ensemble) != {"members"} or type(members) is not int or members < 2:
+        raise InvalidModel(f"[ensemble] is {ensemble!r}, expected members = M, a number of 2 or more")
 
 
 def _check_list(where: str, values: Any, kind: type) -> None:

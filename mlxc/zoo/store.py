@@ -14,8 +14,9 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
 from mlxc.errors import InvalidModel
+from mlxc.xc.ensemble import combine
 from mlxc.xc.functional import Learned, LocalHybrid, RangeSeparated
-from mlxc.zoo.card import FORMAT, Card, checked_card, physics_hash, read_card
+from mlxc.zoo.card import FORMAT, REQUIRED, Card, checked_card, physics_hash, read_card
 from mlxc.zoo.model import Model
 
 #: The form of functional of each `kind`.
@@ -40,10 +41,12 @@ def load_model(card_path: Path) -> Model:
     if card["name"] != card_path.stem:
         raise InvalidModel(f"{card_path} holds the card of {card['name']}: a model file carries its functional's name")
     tensors = _verified_tensors(weights_path(card_path), card)
-    functional = _build(card)
+    members = card["ensemble"].get("members", 1)
+    functional = _build(card, members)
     expected = {name: list(tensor.shape) for name, tensor in functional.state_dict().items()}
     if difference := _difference(expected, card["weights"]["tensors"]):
-        raise InvalidModel(f"{card_path}: the weights do not fit the network of the card: {difference}")
+        raise InvalidModel(f"{card_path}: the weights do not fit the network of the card (members: {members}): "
+                           f"{difference}")
     functional.load_state_dict(tensors)
     return _finish(functional, card)
 
@@ -54,7 +57,7 @@ def save_model(folder: Path, functional: nn.Module, fields: dict[str, Any]) -> P
     Args:
         folder: where; made when it is missing.
         functional: every parameter and buffer a floating-point tensor; stored in float64.
-        fields: the card without `format` and `weights`, which are computed here.
+        fields: the card without `format`, `ensemble` and `weights`, which are computed here.
 
     Returns:
         The card's path.
@@ -67,18 +70,21 @@ def save_model(folder: Path, functional: nn.Module, fields: dict[str, Any]) -> P
     tensors = {name: _storable(name, tensor) for name, tensor in functional.state_dict().items()}
     shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
     placeholder = {"sha256": "0" * 64, "bytes": 1, "tensors": shapes}
-    card = checked_card(fields | {"format": FORMAT, "weights": placeholder})
+    members = getattr(functional, "members", 1)
+    ensemble = {"members": members} if members > 1 else {}
+    card = checked_card(fields | {"format": FORMAT, "ensemble": ensemble, "weights": placeholder})
     content = tensors_to_bytes(tensors, metadata={METADATA_KEY: physics_hash(card)})
     digest = hashlib.sha256(content).hexdigest()
     card["weights"] = {"sha256": digest, "bytes": len(content), "tensors": shapes}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{card['name']}.toml"
     _write_atomically(weights_path(path), content)
-    _write_atomically(path, tomli_w.dumps(card).encode())
+    written = {key: value for key, value in card.items() if value or key in REQUIRED}
+    _write_atomically(path, tomli_w.dumps(written).encode())
     return path
 
 
-def _build(card: Card) -> nn.Module:
+def _build(card: Card, members: int) -> nn.Module:
     """The untrained functional that the card describes, in float64."""
     name, kind, exchange = card["name"], card["kind"], card["exchange"]
     if kind not in KINDS:
@@ -93,7 +99,7 @@ def _build(card: Card) -> nn.Module:
         if getattr(functional, key, None) != value:
             raise InvalidModel(f"model {name}: [exchange] {key} = {value}, but functionals of kind {kind!r} have "
                                f"{getattr(functional, key, 'no such setting')}")
-    return functional
+    return combine([functional] * members, name) if members > 1 else functional
 
 
 def _verified_tensors(path: Path, card: Card) -> dict[str, Tensor]:

@@ -5,9 +5,9 @@ from typing import Any
 from mlxc.zoo.card import Card
 
 #: Sections in the order of reading, with their titles; the weights are an affair of the store.
-SECTIONS = {"exchange": "exact exchange (omega in 1/bohr)", "network": "network", "domain": "trained on",
-            "dispersion": "D4 dispersion, asked for (a2 in bohr)", "grid": "grid", "training": "training",
-            "benchmark": "benchmark"}
+SECTIONS = {"ensemble": "mean of several functionals of one form", "exchange": "exact exchange (omega in 1/bohr)",
+            "network": "network", "domain": "trained on", "dispersion": "D4 dispersion, asked for (a2 in bohr)",
+            "grid": "grid", "training": "training", "benchmark": "benchmark"}
 
 
 def card_as_text(card: Card) -> str:
