@@ -21,12 +21,13 @@ from mlxc.errors import (
     UnknownFunctional,
     Unsupported,
 )
-from mlxc.host import dispersion, grad, ks, numint, response, seam
+from mlxc.host import dispersion, grad, ks, numint, response, seam, uncertainty
 from mlxc.host.dispersion import dispersion_energy
 from mlxc.host.ks import GKS, RKS, ROKS, UKS, attach
 from mlxc.host.local import local_exchange_record, set_local_exchange
 from mlxc.host.polarizability import polarizability
 from mlxc.host.seam import register
+from mlxc.host.uncertainty import Uncertainty
 from mlxc.zoo import load
 from mlxc.zoo import names as models
 
@@ -34,7 +35,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GKS", "RKS", "ROKS", "UKS", "attach", "dispersion_energy", "load", "local_exchange_record", "models",
-    "polarizability", "register", "set_local_exchange",
+    "polarizability", "register", "set_local_exchange", "Uncertainty",
     "DomainWarning", "IncompatibleHost", "InvalidDensity", "InvalidInput", "InvalidModel", "MemoryWarning",
     "MlxcError", "UnknownFunctional", "Unsupported",
 ]
@@ -45,5 +46,6 @@ ks.install()
 numint.install()
 response.install()
 grad.install()
+uncertainty.install()
 for _name in zoo.names():
     seam.register_name(_name, partial(zoo.load, _name))

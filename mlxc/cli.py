@@ -96,7 +96,9 @@ def list_models():
     """The models that come with mlxc."""
     for name in zoo.names():
         card = zoo.card(name)
-        click.echo(f"{name:16s} {card['version']:8s} {card['description']}")
+        members = card["ensemble"].get("members")
+        mean = f" (mean of {members} members: mf.xc_uncertainty())" if members else ""
+        click.echo(f"{name:16s} {card['version']:8s} {card['description']}{mean}")
     return OK
 
 

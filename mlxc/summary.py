@@ -41,6 +41,7 @@ def summarise(mf: dft.rks.KohnShamDFT, card: Card | None, dispersion: float | No
         "converged": bool(mf.converged) and math.isfinite(mf.e_tot),
         "cycles": mf.cycles,
         "energy_scf_ha": None,
+        "energy_std_ha": None,
         "energy_dispersion_ha": dispersion,
         "energy_total_ha": None,
         "warnings": notes,
@@ -51,6 +52,8 @@ def summarise(mf: dft.rks.KohnShamDFT, card: Card | None, dispersion: float | No
         return result | {"energy_not_converged_ha": float(mf.e_tot) if ran else None}
     result["energy_scf_ha"] = float(mf.e_tot)
     result["energy_total_ha"] = float(mf.e_tot) + (dispersion or 0.0)
+    if card and card["ensemble"]:
+        result["energy_std_ha"] = mf.xc_uncertainty().std
     result |= levels(mf) | {"s2": float(mf.spin_square()[0]), "s2_of_pure_spin": mol.spin / 2 * (mol.spin / 2 + 1)}
     result["dipole_debye"] = dipole_debye(mf)
     result["spin_populations"] = spin_populations(mf)
@@ -112,6 +115,8 @@ def formula(symbols: list[str]) -> str:
 def _converged(result: dict[str, Any]) -> list[str]:
     dispersion = result["energy_dispersion_ha"]
     lines = [_row("SCF energy", result["energy_scf_ha"], "Ha", ".8f")]
+    if result["energy_std_ha"] is not None:
+        lines.append(_row("±", result["energy_std_ha"], "Ha (standard deviation of the members)", ".8f"))
     if dispersion is None:
         lines += ["no dispersion correction added"]
     else:

@@ -11,7 +11,9 @@ from pyscf import dft, gto, scf
 from mlxc import checking, cli, zoo
 from mlxc.errors import Unsupported
 from mlxc.xc.constraints import Constraint, Measured
+from mlxc.xc.ensemble import combine
 from mlxc.zoo import store
+from tests.functionals import random_functional
 
 #: A radical whose state is not degenerate: its energy on a coarse grid does not depend on which one is found.
 RADICAL = ["--atom", "O 0 0 0; H 0 0.76 0.59; H 0 -0.76 0.59", "--charge", "1", "--basis", "sto-3g", "--grid", "0"]
@@ -158,6 +160,17 @@ def test_models_are_listed_and_told_about(mlxc_run, card_path, monkeypatch):
     code, out, _ = mlxc_run("info", card_path)
     assert code == cli.OK and "toy_rs 0.1 (kind rs)" in out and "elements         H, O" in out
     assert json.loads(mlxc_run("info", card_path, "--json")[1])["name"] == "toy_rs"
+
+
+def test_the_mean_of_several_functionals_tells_its_spread(mlxc_run, card_fields, tmp_path, monkeypatch):
+    pair = combine([random_functional(seed=seed, width=4, depth=1) for seed in (1, 2)], "toy_mean")
+    exchange = {"omega": 0.3, "sr_fraction": 0.2, "lr_fraction": 1.0}
+    path = zoo.save(tmp_path, pair, card_fields | {"name": "toy_mean", "exchange": exchange})
+    assert 1e-5 < result_of(mlxc_run, *H2, "--xc", path)["energy_std_ha"] < 1
+    assert "Ha (standard deviation of the members)" in mlxc_run("run", *H2, "--xc", path)[1]
+    assert result_of(mlxc_run, *H2, "--xc", "pbe")["energy_std_ha"] is None
+    monkeypatch.setattr(zoo, "MODELS", tmp_path)
+    assert mlxc_run("list")[1].endswith("tests. (mean of 2 members: mf.xc_uncertainty())\n")
 
 
 def set_rows(monkeypatch, *claimed_ok):
