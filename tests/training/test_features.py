@@ -1,15 +1,18 @@
-"""Stored densities: they integrate, they reproduce the energy, and building them can be interrupted."""
+"""Densities on the grid: they integrate, and they reproduce the energy, whatever functional made them."""
 
 import dataclasses
+import warnings
 
-import h5py
 import numpy as np
 import pytest
-from pyscf import dft
+import torch
+from pyscf import dft, gto
 
+import mlxc
+from mlxc.xc.density import Density
+from tests.functionals import random_functional, random_local_hybrid
 from tests.training.conftest import SPECIES, TINY
-from training import features
-from training.data import Species
+from training import features, scf
 
 
 def spin_densities(record: features.Record) -> tuple[np.ndarray, np.ndarray]:
@@ -81,83 +84,43 @@ def test_record_reproduces_the_energy_of_its_density(records, key):
     assert record.e_rest + exchange + record.weights @ (n * exc) == pytest.approx(record.e_scf, abs=2e-5)
 
 
-def test_record_survives_the_file(tmp_path):
-    record = features.compute(SPECIES["H"], TINY)
-    features._write(features.record_path(tmp_path, SPECIES["H"], TINY), SPECIES["H"], record)
-    back = features.load(SPECIES["H"], tmp_path, TINY)
-    for field in dataclasses.fields(features.Record):
-        old, new = getattr(record, field.name), getattr(back, field.name)
-        if field.name == "ex_sr":
-            old, new = (np.array([x[omega] for omega in features.OMEGAS]) for x in (old, new))
-        assert np.array_equal(old, new), field.name
+def test_a_record_of_any_mean_field_is_of_its_density():
+    """With the functional in training: E_SCF = rest + exact exchange + the functional's own terms, at that density."""
+    functional = random_functional()
+    functional.name = "toy_features"
+    settings = dataclasses.replace(TINY, xc=mlxc.register(functional))
+    mf = dft.UKS(gto.M(atom="Li 0 0 0", basis="sto-3g", spin=1, verbose=0), xc=settings.xc)
+    mf.grids.level = settings.scf_grid
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mlxc.DomainWarning)
+        mf.kernel()
+    record = features.record_of(mf, settings)
+    assert record.e_scf == mf.e_tot and record.stable is None
+    density = Density.from_variables(tuple(torch.from_numpy(record.variables)))
+    semilocal = float(torch.from_numpy(record.weights) @ functional.edens(density))
+    long_range = record.ex_lr[functional.omega]
+    exact = long_range + functional.sr_fraction * (record.ex_full - long_range)
+    assert record.e_rest + exact + semilocal == pytest.approx(mf.e_tot, abs=1e-7)
+    assert features.compute(SPECIES["Li"], settings).e_scf == pytest.approx(mf.e_tot, abs=1e-7)
 
 
-CHANGES = {"xc": "pbe0", "scf_grid": 3, "grid": 4, "density_fit_above": 1, "auxbasis": "weigend", "conv_tol": 1e-5,
-           "cutoff": 1e-4}
+def test_a_local_hybrid_makes_densities():
+    """Fractional electrons included; for one electron it is Hartree–Fock."""
+    functional = random_local_hybrid(name="toy_local_features")
+    settings = dataclasses.replace(TINY, xc=mlxc.register(functional))
+    for key in ("H2", "H_0.75"):
+        record = features.compute(SPECIES[key], settings)
+        assert record.converged and np.isfinite(record.variables).all()
+    assert record.e_scf == pytest.approx(record.e_rest + record.ex_full, abs=1e-8)
 
 
-def test_every_setting_is_part_of_the_hash():
-    assert set(CHANGES) == {field.name for field in dataclasses.fields(features.Settings)}
-    settings = [features.STANDARD] + [dataclasses.replace(features.STANDARD, **{k: v}) for k, v in CHANGES.items()]
-    assert len({features.record_path("x", SPECIES["H"], s) for s in settings}) == len(settings)
-
-
-def test_every_property_of_a_species_is_part_of_the_hash(monkeypatch):
-    h2 = SPECIES["H2"]
-    shorter = (h2.atoms[0], ("H", (0.0, 0.0, 0.73)))
-    changed = [dataclasses.replace(h2, **change) for change in (
-        {}, {"atoms": shorter}, {"n_alpha": 2.0}, {"n_beta": 0.5}, {"basis": "sto-3g"}, {"key": "other"})]
-    paths = {features.record_path("x", s, TINY) for s in changed}
-    monkeypatch.setattr(features, "OMEGAS", (0.1,))
-    paths.add(features.record_path("x", h2, TINY))
-    assert len(paths) == len(changed) + 1
-
-
-@pytest.fixture
-def computed(monkeypatch):
-    """Keys of the species that are computed, in order; their records are one and the same."""
-    keys: list[str] = []
-    record = features.compute(SPECIES["H"], TINY)
-
-    def compute(species: Species, settings):
-        keys.append(species.key)
-        return record
-
-    monkeypatch.setattr(features, "compute", compute)
-    return keys
-
-
-def test_building_resumes(tmp_path, computed):
-    features.build(SPECIES, tmp_path, TINY)
-    assert sorted(computed) == sorted(SPECIES)
-    features.record_path(tmp_path, SPECIES["He"], TINY).unlink()
-    features.build(SPECIES, tmp_path, TINY)
-    assert computed[len(SPECIES):] == ["He"]
-
-
-def test_a_half_written_file_does_no_harm(tmp_path, computed, monkeypatch):
-    """A build that dies while writing leaves a temporary file, which counts for nothing."""
-    one, path = {"H": SPECIES["H"]}, features.record_path(tmp_path, SPECIES["H"], TINY)
-    with monkeypatch.context() as patch:
-        patch.setattr(features.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            features.build(one, tmp_path, TINY)
-    leftover, = tmp_path.iterdir()
-    leftover.write_bytes(leftover.read_bytes()[:100])
-    assert not path.exists()
-    features.build(one, tmp_path, TINY)
-    assert computed == ["H", "H"] and features.load(SPECIES["H"], tmp_path, TINY).converged
-    with h5py.File(path) as file:
-        assert file.attrs["species"] == "H"
-
-
-def test_parts_share_the_work(tmp_path, computed):
-    features.build(SPECIES, tmp_path, TINY, part=(0, 2))
-    first = set(computed)
-    features.build(SPECIES, tmp_path, TINY, part=(1, 2))
-    assert 0 < len(first) < len(SPECIES) and sorted(computed) == sorted(SPECIES)
-
-
-def test_a_missing_record_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        features.load(SPECIES["H"], tmp_path, TINY)
+def test_dropped_points_hold_the_electrons_that_the_record_says():
+    """A large cutoff loses what it says, a cutoff of 0 nothing, and what is left is the same."""
+    species = SPECIES["He"]
+    mf, _ = scf.mean_field(species, TINY)
+    everything, some = (features.record_of(mf, dataclasses.replace(TINY, cutoff=c)) for c in (0.0, 1e-4))
+    electrons = [np.abs(r.weights) @ r.variables[0] for r in (everything, some)]  # weights may be negative
+    assert everything.lost_electrons == 0 < some.lost_electrons
+    assert electrons[0] - electrons[1] == pytest.approx(some.lost_electrons, abs=1e-12)
+    assert len(some.weights) < len(everything.weights) and set(some.weights) <= set(everything.weights)
+    assert some.e_rest == everything.e_rest and some.ex_lr == everything.ex_lr

@@ -1,0 +1,251 @@
+"""What is stored of a species: its density on the grid and the parts of its energy, in one HDF5 file.
+
+The file's name is a hash of everything that determines the record. It is made in memory and put in place in one step,
+so that it is there whole or not at all, whatever stops the program and whoever else writes the same one.
+"""
+
+import hashlib
+import io
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mlxc.errors import InvalidInput, MlxcError
+from mlxc.suggest import did_you_mean
+from training.data import Species
+from training.functionals import fingerprint
+
+#: Range-separation parameters whose exact exchange is stored, bohr⁻¹.
+OMEGAS = (0.3, 0.4)
+
+#: The properties of a species that its density depends on; the key tells equal ones from different sources apart.
+DETERMINES = ("key", "atoms", "n_alpha", "n_beta", "basis")
+
+#: Numbers of a record that are stored as attributes.
+SCALARS = ("e_rest", "ex_full", "converged", "lost_electrons", "e_scf")
+
+#: Settings that were added later: at their default they are no part of the hash, so that older records keep theirs.
+ADDED = ("follow_ups",)
+
+
+class MissingRecord(InvalidInput, FileNotFoundError):
+    """A density that was not computed, or not with these settings."""
+
+
+class NotWritten(MlxcError, OSError):
+    """A record that the disk did not take."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How densities are made; part of every record's hash.
+
+    Attributes:
+        xc: functional of the densities, one that binds anions: a name that PySCF or mlxc knows, or the path of a model
+            card. Of a model, the hash holds the weights. One-electron systems use Hartree–Fock.
+        scf_grid, grid: PySCF grid levels of the SCF and of the stored features.
+        density_fit_above, auxbasis: number of orbitals above which J and K are density-fitted, and in which basis.
+        conv_tol: SCF convergence, Ha.
+        cutoff: points with weight · density below it are dropped, electrons; what that changes: docs/decisions.md.
+        omegas: ω whose long-range and local short-range exact exchange are stored, bohr⁻¹.
+        follow_ups: restarts of open shells and atoms whose SCF solution turns out to be unstable; 0: not analysed.
+    """
+
+    xc: str = "wb97x"
+    scf_grid: int = 1
+    grid: int = 2
+    density_fit_above: int = 80
+    auxbasis: str = "def2-universal-jkfit"
+    conv_tol: float = 1e-8
+    cutoff: float = 1e-9
+    omegas: tuple[float, ...] = OMEGAS
+    follow_ups: int = 3
+
+    @classmethod
+    def of(cls, config: dict) -> "Settings":
+        """The settings in the ``[features]`` table of a configuration, the standard ones where it says nothing.
+
+        Raises:
+            InvalidInput: an unknown key, with the closest known one.
+        """
+        table = config.get("features", {})
+        known = [field.name for field in fields(cls)]
+        for key in table:
+            if key not in known:
+                raise InvalidInput(f"[features] {key} is no setting{did_you_mean(key, known)} "
+                                   f"Settings: {', '.join(known)}")
+        given: dict[str, Any] = {key: tuple(value) if key == "omegas" else value for key, value in table.items()}
+        return cls(**given)
+
+
+#: The settings of the shipped models' training.
+STANDARD = Settings()
+
+
+@dataclass(frozen=True)
+class Record:
+    """Stored features of one species, atomic units.
+
+    Attributes:
+        weights: (n,) grid weights.
+        variables: (3, n) n, σ, τ for closed shells, else (7, n) as PySCF's spin-resolved order.
+        e_rest: energy without exchange and correlation, Ha.
+        ex_full: exact exchange energy.
+        ex_lr: {ω: long-range exact exchange energy}.
+        ex_sr: {ω: (1 or 2, n) short-range exact exchange e_xσ^SR per volume; of one spin for closed shells}.
+        converged: SCF convergence; without it the numbers are those of the last iteration.
+        lost_electrons: electrons at the dropped points.
+        e_scf: energy of the functional of the densities.
+        stable: whether the density is a minimum (`training.scf.stabilised`); None where that was not checked.
+    """
+
+    weights: np.ndarray
+    variables: np.ndarray
+    e_rest: float
+    ex_full: float
+    ex_lr: dict[float, float]
+    ex_sr: dict[float, np.ndarray]
+    converged: bool
+    lost_electrons: float
+    e_scf: float
+    stable: bool | None = None
+
+
+def identity(species: Species, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Everything that determines a record; a model's name comes with the fingerprint of its weights."""
+    chosen = asdict(settings) | {"xc": fingerprint(settings.xc)}
+    return {"species": {name: getattr(species, name) for name in DETERMINES}, "settings": chosen}
+
+
+def record_path(folder: Path, species: Species, settings: Settings) -> Path:
+    """File of a species: the hash covers geometry, occupation, basis and settings."""
+    made = identity(species, settings)
+    chosen = {name: value for name, value in made["settings"].items()
+              if name not in ADDED or value != getattr(STANDARD, name)}
+    omegas = chosen.pop("omegas")
+    text = json.dumps([made["species"], chosen, omegas], sort_keys=True)
+    return Path(folder) / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.h5"
+
+
+# ---------------------------------------------------------------------------------------------- writing
+
+
+def save(folder: Path, species: Species, settings: Settings, record: Record) -> Path:
+    """Writes a record, replacing an equal one.
+
+    Raises:
+        InvalidInput: the record holds NaN or infinity; nothing is written.
+        NotWritten: the disk is full, or the folder cannot be written to; nothing is left behind.
+    """
+    path = record_path(folder, species, settings)
+    _require_finite(species, record)
+    image = io.BytesIO()
+    with h5py.File(image, "w", libver="v110") as f:  # with checksums of data and of everything else
+        for name, array in (("weights", record.weights), ("variables", record.variables),
+                            ("ex_lr", [record.ex_lr[omega] for omega in settings.omegas]),
+                            ("ex_sr", [record.ex_sr[omega] for omega in settings.omegas])):
+            f.create_dataset(name, data=np.asarray(array), fletcher32=True)
+        f.attrs["species"] = species.key
+        f.attrs["made_with"] = json.dumps(identity(species, settings))
+        for name in SCALARS:
+            f.attrs[name] = getattr(record, name)
+        if record.stable is not None:
+            f.attrs["stable"] = record.stable
+    _put(path, image.getbuffer())
+    return path
+
+
+def _require_finite(species: Species, record: Record):
+    numbers = {name: getattr(record, name) for name in ("weights", "variables", "e_rest", "ex_full", "e_scf",
+                                                        "lost_electrons")}
+    numbers |= {f"{kind}[{omega}]": values for kind in ("ex_lr", "ex_sr")
+                for omega, values in getattr(record, kind).items()}
+    if bad := [name for name, values in numbers.items() if not np.isfinite(values).all()]:
+        raise InvalidInput(f"the record of {species.key} holds NaN or infinity in {', '.join(bad)} and was not "
+                           "written: check its geometry and basis, or leave the species out")
+
+
+def _put(path: Path, content: memoryview):
+    """Writes a file under a name of its own and renames it when it is complete, and on the disk."""
+    temporary = path.with_suffix(f".{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise NotWritten(f"{path} could not be written ({error.strerror}): make room or choose another folder, and run "
+                         "again; records written before are complete and stay") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+def load(species: Species, folder: Path, settings: Settings = STANDARD) -> Record:
+    """Reads a record back.
+
+    Raises:
+        MissingRecord: it was not computed; the message says so where the folder has the species with other settings.
+        InvalidInput: the file is damaged, or holds a record of another species or made with other settings.
+    """
+    path = record_path(folder, species, settings)
+    if not path.is_file():
+        raise MissingRecord(f"no density of {species.key} in {folder}{_relatives(species, folder, settings)}: compute "
+                            "it with training.features")
+    try:
+        with h5py.File(path) as f:
+            made_with = f.attrs.get("made_with")
+            ex_lr = dict(zip(settings.omegas, f["ex_lr"][:].tolist(), strict=True))
+            ex_sr = dict(zip(settings.omegas, f["ex_sr"][:], strict=True))
+            stable = f.attrs.get("stable")
+            record = Record(f["weights"][:], f["variables"][:], ex_lr=ex_lr, ex_sr=ex_sr,
+                            stable=None if stable is None else bool(stable),
+                            **{name: f.attrs[name].item() for name in SCALARS})
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise InvalidInput(f"{path}, the record of {species.key}, is damaged ({error}): delete it and run again, or "
+                           "let training.features compute it anew") from error
+    if made_with is not None and (found := differences(json.loads(made_with), identity(species, settings))):
+        raise InvalidInput(f"{path} is no record of {species.key} with these settings: {found}. Files must keep their "
+                           "names; delete it and run again")
+    return record
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a record is there and can be opened: a file cut short cannot."""
+    try:
+        with h5py.File(path) as f:
+            return "made_with" in f.attrs or "species" in f.attrs
+    except OSError:
+        return False
+
+
+def differences(found: dict, wanted: dict) -> str:
+    """What distinguishes two results of `identity`: `grid is 1, asked for 2`; empty where they agree."""
+    wanted = json.loads(json.dumps(wanted))  # tuples become lists
+    return "; ".join(f"{name} is {found[part].get(name)}, asked for {value}"
+                     for part in ("species", "settings") for name, value in wanted[part].items()
+                     if found[part].get(name) != value)
+
+
+def _relatives(species: Species, folder: Path, settings: Settings) -> str:
+    """What the folder holds of the same species, as part of a sentence."""
+    found = []
+    for path in sorted(Path(folder).glob("*.h5")):
+        try:
+            with h5py.File(path) as f:
+                same, made_with = f.attrs.get("species") == species.key, f.attrs.get("made_with")
+        except OSError:
+            continue
+        if same:
+            found.append(f"{path.name} ({differences(json.loads(made_with), identity(species, settings))})"
+                         if made_with else f"{path.name} (its settings are not recorded)")
+    return f" with these settings; other records of it: {', '.join(found)}" if found else ""
