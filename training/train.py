@@ -1,12 +1,18 @@
-"""Trains a functional from a configuration: `python -m training.train CONFIG --data DIR --features DIR --out DIR`."""
+"""Trains a functional from a configuration: `python -m training.train CONFIG --data DIR --features DIR --out DIR`.
+
+Beside the model, `NAME.jsonl` and `NAME.png` show the steps of the fit, and `NAME.checkpoint.npz` holds the last one
+while it runs: started again after a kill, the command goes on from there. Several processes share the work under
+`torchrun --nproc-per-node 2 -m training.train CONFIG …`.
+"""
 
 import argparse
 import hashlib
 import json
+import math
+import sys
 import time
-import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,32 +20,56 @@ import numpy as np
 import torch
 
 from mlxc import zoo
+from mlxc.errors import InvalidInput, MlxcError
+from mlxc.suggest import did_you_mean
 from mlxc.xc.constraints import CLAIMS
 from mlxc.xc.functional import Learned
 from mlxc.zoo.store import KINDS
-from training import data, features, fit, noncovalent
+from training import configuration, data, features, fit, loss, noncovalent, parallel, smoothness
 from training.data import Species, Target
-
-#: The grid that must give the same energy.
-COARSE = replace(features.STANDARD, grid=1)
+from training.log import Log
+from training.optimise import optimise
 
 
 def main():
     """Command line: features that are missing, the fit, its table, the model file."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder of the reference files")
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for the model file")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for model, log and checkpoint")
+    parser.add_argument("--restart", action="store_true", help="begin anew where a checkpoint is found")
     args = parser.parse_args()
-    config = tomllib.loads(args.config.read_text())
-    species, targets = training_set(config, args.data)
-    features.build(species, args.features)
+    try:
+        with parallel.processes():
+            run(args.config, args.data, args.features, args.out, args.restart)
+    except MlxcError as error:
+        sys.exit(f"{parser.prog}: {error}")
+
+
+def run(path: Path, references: Path, records: Path, out: Path, restart: bool = False) -> None:
+    """The command with its arguments."""
+    config = configuration.read(path)
+    species, targets = training_set(config, references)
+    part, settings = (parallel.rank(), parallel.size()), features.Settings.of(config)
+    features.build(species, records, settings, part=part)
     if "grid" in config["tolerance"]:
-        features.build(small(species), args.features, COARSE)
-    functional, used, table = train(config, species, targets, args.features)
-    print(table)
-    print("written:", zoo.save(args.out, functional, card(config, functional, species, used)))
+        features.build(smoothness.small(species), records, smoothness.coarser(settings), part=part)
+    parallel.wait()
+    saved = checkpoint_path(out, config)
+    if restart and parallel.rank() == 0:
+        saved.unlink(missing_ok=True)
+    parallel.wait()
+    functional, used, text = train(config, species, targets, records, out=out)
+    if parallel.rank() == 0:
+        print(text)
+        print("written:", zoo.save(out, functional, card(config, functional, species, used)))
+        saved.unlink(missing_ok=True)
+
+
+def checkpoint_path(out: Path, config: Mapping) -> Path:
+    """Where the last step of an unfinished fit lies."""
+    return Path(out) / f"{config['model']['name']}.checkpoint.npz"
 
 
 def training_set(config: dict, folder: Path) -> tuple[dict[str, Species], list[Target]]:
@@ -58,56 +88,61 @@ def training_set(config: dict, folder: Path) -> tuple[dict[str, Species], list[T
 
 
 def train(config: dict, species: dict[str, Species], targets: Sequence[Target], folder: Path,
-          log=print) -> tuple[Learned, list[Target], str]:
+          log: Callable[[str], object] = print, out: Path | None = None, begin: np.ndarray | None = None,
+          settings: features.Settings | None = None) -> tuple[Learned, list[Target], str]:
     """Fits the functional of a configuration.
+
+    Args:
+        config: as `configuration.checked` accepts it.
+        species, targets: what is fitted.
+        folder: of the records.
+        log: receives lines of text.
+        out: folder of the checkpoint and of the log's files; None for none.
+        begin: parameters to begin with; the ridge pulls to the start that the seed gives all the same.
+        settings: the records' settings; None for those of the configuration.
 
     Returns:
         (functional, used, table): the targets whose species all converged, and the errors per group, kcal/mol.
+
+    Raises:
+        InvalidInput: a target without species, label or tolerance; a record that is missing or broken.
+        CheckpointError: see `optimise`.
     """
+    settings = features.Settings.of(config) if settings is None else settings
+    logged = Log(log, out, config["model"]["name"])
     torch.manual_seed(config["fit"]["seed"])
     functional = KINDS[config["model"]["kind"]](config["exchange"], config["network"], config["model"]["name"])
-    prepared = fit.prepare(functional, list(species.values()), folder, config["dispersion"])
+    if "curvature" in config["tolerance"]:
+        targets = [*targets, *loss.curvatures(targets)]
+    _check(species, targets)
+    memory = 1e9 * config["fit"]["memory_gb"] if "memory_gb" in config["fit"] else fit.MEMORY
+    prepared = fit.prepare(functional, species.values(), folder, config["dispersion"], settings, memory)
     if "grid" in config["tolerance"]:
-        targets = [*targets, *_on_two_grids(functional, small(species), prepared, folder, config)]
+        memory -= sum(fit.size(e.terms) for e in prepared.values() if isinstance(e.terms, tuple))
+        targets = [*targets, *smoothness.on_two_grids(functional, species, prepared, folder, config["dispersion"],
+                                                      settings, memory)]
     usable = fit.resolve(targets, prepared)
     if lost := sorted(set(species) - set(prepared)):
-        log(f"left out, not converged: {', '.join(lost)}")
-    log(f"{len(prepared)} species, {len(usable)} of {len(targets)} targets, "
-        f"{sum(p.numel() for p in functional.parameters())} parameters")
+        logged.write(f"left out, not converged: {', '.join(lost)}")
+    logged.write(f"{len(prepared)} species, {len(usable)} of {len(targets)} targets, "
+                 f"{sum(p.numel() for p in functional.parameters())} parameters")
     start = time.perf_counter()
-    fit.gauss_newton(functional, prepared, usable, tolerances(usable, config["tolerance"]),
-                     config["fit"]["ridge"], config["fit"]["steps"], log)
-    log(f"fitted in {time.perf_counter() - start:.0f} s")
-    return functional, usable, table(usable, fit.residuals(usable, fit.energies(functional, prepared)))
+    optimise(functional, prepared, usable, config, logged, None if out is None else checkpoint_path(out, config), begin)
+    logged.write(f"fitted in {time.perf_counter() - start:.0f} s")
+    errors = fit.residuals(usable, fit.energies(functional, prepared))
+    return functional, usable, f"{table(usable, errors)}\n{roughness(functional)}"
 
 
-def small(species: dict[str, Species]) -> dict[str, Species]:
-    """Atoms and diatomics with whole electrons, of which the energy on a coarse grid counts too."""
-    return {key: s for key, s in species.items()
-            if len(s.atoms) <= 2 and s.electrons > 1 and float(s.n_alpha).is_integer() and float(s.n_beta).is_integer()}
-
-
-def _on_two_grids(functional: Learned, species: dict[str, Species], prepared: dict[str, fit.Energies], folder: Path,
-                  config: dict) -> list[Target]:
-    """Targets E(coarse grid) − E(grid) = 0: what a coarse grid cannot integrate is too rough for forces."""
-    found = fit.prepare(functional, list(species.values()), folder, config["dispersion"], COARSE)
-    prepared |= {f"{key} coarse": replace(e, constant=prepared[key].constant) for key, e in found.items()}
-    return [Target(f"grid({key})", "grid", ((f"{key} coarse", 1), (key, -1)), 0.0) for key in found if key in prepared]
-
-
-def tolerances(targets: Sequence[Target], groups: dict[str, float]) -> np.ndarray:
-    """σ of each target in kcal/mol: its group's, widened where the form or the basis cannot do better."""
-    return np.array([groups[t.group] * _widening(t) for t in targets])
-
-
-def _widening(target: Target) -> float:
-    """Basis sets miss core energy in proportion to it; no semilocal exchange holds a stretched H₂⁺ together."""
-    if target.group == "total":
-        return max(1.0, abs(target.reference or 0.0) / 100)
-    if target.group == "one_electron" and target.id.startswith("H2+_"):
-        distance = float(target.id.split("_")[1])
-        return 1.0 if distance <= 1 else 3 * distance**2
-    return 5.0 if target.id.startswith("H3_2+") else 1.0
+def _check(species: Mapping[str, Species], targets: Sequence[Target]) -> None:
+    """Every target has a label and its species."""
+    for t in targets:
+        if t.reference is not None and not math.isfinite(t.reference):
+            raise InvalidInput(f"target {t.id} of group {t.group} has the reference {t.reference}: "
+                               "correct its label in the reference files")
+        for key, _ in t.terms:
+            if key not in species:
+                raise InvalidInput(f"target {t.id} of group {t.group} needs species {key}, which is not among the "
+                                   f"{len(species)} that are given{did_you_mean(key, species)}")
 
 
 def table(targets: Sequence[Target], errors: np.ndarray) -> str:
@@ -121,6 +156,12 @@ def table(targets: Sequence[Target], errors: np.ndarray) -> str:
         _, worst, id_ = max(found)
         lines.append(f"{name:16s} {len(found):4d} {absolute:8.2f} {signed:+8.2f}   {worst:+.2f} {id_}")
     return "\n".join(lines)
+
+
+def roughness(functional: Learned) -> str:
+    """`smoothness.roughness` as text."""
+    found = ", ".join(f"{name} {value:.2f}" for name, value in smoothness.roughness(functional).items())
+    return f"roughness (rms second derivative in the inputs): {found}"
 
 
 def card(config: dict, functional: Learned, species: dict[str, Species], used: Sequence[Target]) -> dict:
@@ -138,6 +179,7 @@ def card(config: dict, functional: Learned, species: dict[str, Species], used: S
     whole = [s for s in fitted.values() if float(s.charge).is_integer()]
     model = {key: config["model"][key] for key in ("name", "version", "description", "kind")}
     exact = {key: getattr(functional, key) for key in ("omega", "sr_fraction", "lr_fraction")}
+    tested = {"train_on_test": True} if config.get("data", {}).get("train_on_test") else {}
     return model | {
         "claims": CLAIMS[model["kind"]],
         "exchange": config["exchange"] | exact,
@@ -149,14 +191,14 @@ def card(config: dict, functional: Learned, species: dict[str, Species], used: S
             "spins": sorted({round(s.n_alpha - s.n_beta) for s in whole}),
         },
         "grid": {"level": 2, "advice": "level 2 or finer"},
-        "training": {
+        "training": tested | {
             "data_hash": hashlib.sha256(content.encode()).hexdigest(),
             "date": time.strftime("%Y-%m-%d"),
             "summary": f"{len(used)} targets ({counts}) of {len(fitted)} species; densities of "
-                       f"{features.Settings().xc}; {config['model']['data']}",
+                       f"{features.Settings.of(config).xc}; {config['model']['data']}",
             "tolerance_kcal": config["tolerance"],
             "fit": config["fit"],
-        },
+        } | {name: config[name] for name in ("weight", "penalty") if name in config},
     }
 
 

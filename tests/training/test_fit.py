@@ -1,42 +1,27 @@
-"""The fit: exact Jacobians, planted parameters, targets that can and cannot be used."""
+"""Energies of stored densities: exact slopes, streaming, targets that can and cannot be used."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from mlxc.xc import violations
+from mlxc.errors import InvalidInput
 from mlxc.xc.density import Density
-from tests.functionals import random_functional
+from tests.functionals import random_functional, random_local_hybrid
+from tests.training import toy
 from tests.training.conftest import SPECIES, TARGETS, TINY
-from training import fit
+from training import features, fit
 from training.data import KCAL, Target
+from training.dispersion import d4_energy
 
 DAMPING = {"s6": 1.0, "s8": 0.5, "s9": 1.0, "a1": 0.4, "a2": 5.0}
 
 
-def toy_functional(seed: int = 0):
-    """Few parameters, all of which matter: the output layer does not start at zero."""
-    return random_functional(0.5, seed, width=2, depth=1).requires_grad_(True)
-
-
-def toy_energies(functional, count: int = 150) -> dict[str, fit.Energies]:
-    """Species made of a few random points each."""
-    d = violations.sampled_density(5 * count)
-    prepared = {}
-    for i in range(count):
-        block = slice(5 * i, 5 * i + 5)
-        points = Density(d.rho[:, block], d.sigma[:, block], d.tau[:, block])
-        weights = 1e-2 * i / (1 + points.n ** (4 / 3))
-        with torch.no_grad():
-            terms = tuple(fit.replace(t, gas=weights * t.gas) for t in functional.terms(points))
-        prepared[str(i)] = fit.Energies(-float(i), terms, -1.0)
-    return prepared
-
-
 def test_jacobian_is_the_slope_of_the_energy():
-    functional = toy_functional()
-    prepared = toy_energies(functional, 3)
+    functional = toy.functional()
+    prepared = toy.energies(functional, 3)
     values, gradients = fit.jacobian(functional, prepared)
     theta, h = parameters_to_vector(functional.parameters()).detach(), 1e-4
     numerical = {key: np.zeros(len(theta)) for key in prepared}
@@ -53,62 +38,15 @@ def test_jacobian_is_the_slope_of_the_energy():
         np.testing.assert_allclose(gradients[key], numerical[key], rtol=1e-7, atol=1e-11)
 
 
-def linear_forms(functional) -> torch.Tensor:
-    """Coefficients of u², uw, w², uv, …, u, w that the parameters of networks without hidden layers amount to."""
-    forms = []
-    for network in functional.networks.values():
-        m = (network.linear.weight + network.out.weight).detach()
-        mixed = m[0, 1] + m[1, 0]
-        forms += [m[0, :1], mixed[None], m[1, 1:2], m[:, 2:].ravel(), network.linear.bias.detach()]
-    return torch.cat(forms)
-
-
-def test_planted_parameters_are_recovered():
-    """In linear forms, which the energies determine."""
-    functional = random_functional(0.5, width=1, depth=0).requires_grad_(True)
-    start = parameters_to_vector(functional.parameters()).detach().clone()
-    shift = 0.2 * torch.randn(len(start), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    prepared = toy_energies(functional)
-    at_start = linear_forms(functional)
-    vector_to_parameters(start + shift, functional.parameters())
-    planted = linear_forms(functional)
-    targets = [Target(key, "toy", ((key, 1),), e) for key, e in fit.energies(functional, prepared).items()]
-    vector_to_parameters(start, functional.parameters())
-    before = np.abs(fit.residuals(targets, fit.energies(functional, prepared))).max()
-    lines: list[str] = []
-    loss = fit.gauss_newton(functional, prepared, targets, np.full(len(targets), 0.1), 1e-4, 40, lines.append)
-    after = np.abs(fit.residuals(targets, fit.energies(functional, prepared))).max()
-    assert after < 1e-4 * before and lines
-    assert (linear_forms(functional) - planted).norm() < 1e-3 * (planted - at_start).norm()
-    found = parameters_to_vector(functional.parameters()).detach()
-    residuals = fit.residuals(targets, fit.energies(functional, prepared)) / 0.1
-    assert loss == pytest.approx(fit._loss(residuals, (found - start).numpy(), 1e-4), rel=1e-9)
-
-
-def test_every_step_lowers_the_loss():
-    functional = toy_functional()
-    prepared = toy_energies(functional, 20)
-    targets = [Target(key, "toy", ((key, 1),), p.constant) for key, p in prepared.items()]
-    lines: list[str] = []
-    fit.gauss_newton(functional, prepared, targets, np.ones(20), 0.01, 4, lines.append)
-    steps = [(float(line.split()[3]), float(line.split()[5])) for line in lines]
-    assert steps and all(new < old for old, new in steps)
-
-
-def test_a_strong_ridge_keeps_the_start():
-    functional = toy_functional()
-    prepared = toy_energies(functional, 10)
-    targets = [Target(key, "toy", ((key, 1),), p.constant - 1) for key, p in prepared.items()]
-    start = parameters_to_vector(functional.parameters()).detach().clone()
-    fit.gauss_newton(functional, prepared, targets, np.ones(10), 1e12, 3, lambda _: None)
-    assert (parameters_to_vector(functional.parameters()).detach() - start).abs().max() < 1e-6
-
-
-def test_loss_is_quadratic_within_the_tolerance_and_linear_beyond():
-    none = np.zeros(1)
-    loss = [fit._loss(np.array([r]), none, 0.0) for r in (0.0, 0.5, -0.5, 1.0, 11.0, -11.0)]
-    assert loss == pytest.approx([0, 0.125, 0.125, 0.5, 10.5, 10.5])
-    assert fit._loss(none, np.array([3.0]), 0.5) == pytest.approx(4.5)
+def test_parameters_that_are_not_free_have_no_column():
+    functional = toy.functional()
+    prepared = toy.energies(functional, 3)
+    whole = fit.jacobian(functional, prepared)[1]
+    sizes = [p.numel() for p in functional.parameters()]
+    first = next(functional.parameters()).requires_grad_(False)
+    for key, row in fit.jacobian(functional, prepared)[1].items():
+        np.testing.assert_array_equal(row, whole[key][first.numel():])
+    assert len(row) == sum(sizes) - first.numel()
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +62,10 @@ def prepared(records, functional):
 def test_prepared_energy_is_the_sum_of_its_parts(records, functional, prepared):
     """Rest, exact exchange with the functional's fractions, D4, and the integral of the energy density."""
     for key, species in SPECIES.items():
-        record = fit.features.load(species, records, TINY)
+        record = features.load(species, records, TINY)
         density = Density.from_variables(tuple(torch.from_numpy(record.variables)))
         lr, full, a = record.ex_lr[functional.omega], record.ex_full, functional.sr_fraction
-        expected = record.e_rest + lr + a * (full - lr) + fit.d4_energy(species, DAMPING) \
+        expected = record.e_rest + lr + a * (full - lr) + d4_energy(species, DAMPING) \
             + float(functional.edens(density) @ torch.from_numpy(record.weights))
         assert float(fit.energy(functional, prepared[key])) == pytest.approx(expected, abs=1e-12)
         assert prepared[key].hartree_fock == pytest.approx(record.e_rest + full, abs=1e-12)
@@ -143,8 +81,8 @@ def test_targets_of_missing_species_are_dropped_and_hartree_fock_is_filled_in(pr
 
 
 def test_unconverged_species_are_not_used(functional, monkeypatch):
-    record = fit.features.compute(SPECIES["H"], TINY)
-    monkeypatch.setattr(fit.features, "load", lambda *_: fit.replace(record, converged=False))
+    record = features.compute(SPECIES["H"], TINY)
+    monkeypatch.setattr(fit.features, "load", lambda *_: replace(record, converged=False))
     assert fit.prepare(functional, [SPECIES["H"]], "nowhere", DAMPING, TINY) == {}
 
 
@@ -155,6 +93,52 @@ def test_residuals_are_in_kcal():
 
 def test_dispersion_is_that_of_molecules_with_pairs_of_electrons():
     """None for atoms, whatever their charge, and none for one electron."""
-    energies = {key: fit.d4_energy(s, DAMPING) for key, s in SPECIES.items()}
+    energies = {key: d4_energy(s, DAMPING) for key, s in SPECIES.items()}
     assert energies["H2"] < 0
     assert not any(e for key, e in energies.items() if key != "H2")
+
+
+def same(one, other) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("make", (random_functional, random_local_hybrid))
+def test_species_on_disk_give_the_same_numbers_as_in_memory(records, make):
+    functional = make().requires_grad_(True)
+    species = list(SPECIES.values())
+    kept, streamed, some = (fit.prepare(functional, species, records, DAMPING, TINY, memory)
+                            for memory in (1e9, 0, 1e6))
+    assert sum(fit.size(e.terms) for e in kept.values()) > 1e6
+    in_memory = [isinstance(e.terms, tuple) for e in (*kept.values(), *streamed.values())]
+    assert in_memory == [True] * len(species) + [False] * len(species)
+    assert 0 < sum(fit.size(e.terms) for e in some.values() if isinstance(e.terms, tuple)) <= 1e6
+    for prepared in (streamed, some):
+        assert fit.energies(functional, prepared) == fit.energies(functional, kept)
+        for one, other in zip(fit.jacobian(functional, prepared), fit.jacobian(functional, kept), strict=True):
+            assert same(one, other)
+
+
+def test_blocks_of_points_add_up(records, functional, prepared, monkeypatch):
+    monkeypatch.setattr(fit, "BLOCK", 301)
+    blocks = fit.prepare(functional, [SPECIES["H2"]], records, DAMPING, TINY)
+    assert len(tuple(blocks["H2"].terms)) > len(tuple(prepared["H2"].terms))
+    assert float(fit.energy(functional, blocks["H2"])) == pytest.approx(float(fit.energy(functional, prepared["H2"])),
+                                                                       abs=1e-12)
+
+
+def test_a_record_that_is_missing_is_named(tmp_path, functional):
+    with pytest.raises(InvalidInput, match="no density of He in "):
+        fit.prepare(functional, [SPECIES["He"]], tmp_path, DAMPING, TINY)
+
+
+def test_an_omega_that_the_records_lack_is_named(records):
+    with pytest.raises(InvalidInput, match=r"ω is 0.35, the densities hold exact exchange at 0.3, 0.4: add it"):
+        fit.prepare(random_functional(omega=0.35), list(SPECIES.values()), records, DAMPING, TINY)
+
+
+def test_a_nan_in_a_record_is_named_with_its_file(functional, monkeypatch, records):
+    record = features.load(SPECIES["H"], records, TINY)
+    monkeypatch.setattr(fit.features, "load", lambda *_: replace(record, weights=record.weights * np.nan))
+    name = features.record_path(records, SPECIES["H"], TINY).name
+    with pytest.raises(InvalidInput, match=rf"{name}, the record of H, holds NaN or infinity in weights: delete"):
+        fit.prepare(functional, [SPECIES["H"]], records, DAMPING, TINY)

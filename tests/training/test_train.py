@@ -2,6 +2,7 @@
 
 import re
 import sys
+import tomllib
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,10 @@ from pyscf import dft, gto
 
 import mlxc
 from mlxc import zoo
+from mlxc.errors import InvalidInput
 from mlxc.xc.constraints import CLAIMS, measure
 from tests.functionals import random_functional
-from tests.training.conftest import SPECIES, TARGETS
+from tests.training.conftest import SPECIES, TARGETS, TINY
 from training import data, train
 from training.data import Target
 
@@ -67,9 +69,9 @@ def trained(tmp_path_factory):
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", arguments)
-        patch.setattr(data, "training_set", lambda _: (chosen, targets))
+        patch.setattr(train, "training_set", lambda *_: (chosen, targets))
         patch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(map(str, words))))
-        patch.setattr(train.train, "__defaults__", (lines.append,))
+        patch.setattr(train.train, "__defaults__", (lines.append, *train.train.__defaults__[1:]))
         train.main()
     return "\n".join(lines), folder / "out"
 
@@ -79,6 +81,7 @@ def test_training_lowers_the_loss_and_prints_its_table(trained):
     steps = re.findall(r"step +\d+ +loss +([\d.]+) -> +([\d.]+)", text)
     assert len(steps) == 2 and all(float(new) < float(old) for old, new in steps)
     assert "2 species, 2 of 2 targets" in text
+    assert re.search(r"^roughness .*: exchange \d", text, re.MULTILINE)
     assert re.search(r"^atomisation +1 ", text, re.MULTILINE) and re.search(r"^one_electron +1 ", text, re.MULTILINE)
 
 
@@ -111,7 +114,12 @@ def test_card_says_what_the_model_was_trained_on(trained):
 
 
 def config() -> dict:
-    return train.tomllib.loads(CONFIG)
+    return tomllib.loads(CONFIG)
+
+
+def test_the_model_is_left_and_the_checkpoint_is_not(trained):
+    assert sorted(p.name for p in trained[1].iterdir()) == [
+        f"{NAME}.{ending}" for ending in ("jsonl", "png", "safetensors", "toml")]
 
 
 def test_data_hash_depends_on_species_and_targets():
@@ -140,16 +148,43 @@ def test_same_seed_gives_the_same_start():
     assert not all(np.array_equal(a, b) for a, b in zip(one, three, strict=True))
 
 
-def test_tolerances_widen_where_form_or_basis_cannot_follow():
-    groups = {"total": 10.0, "one_electron": 2.0, "atomisation": 3.0}
-    targets = [Target("E(H)", "total", (), -0.5), Target("E(Ar)", "total", (), -527.5),
-               Target("H2+_1", "one_electron", (), None), Target("H2+_2", "one_electron", (), None),
-               Target("H3_2+_1", "one_electron", (), None), Target("R", "atomisation", (), 1.0)]
-    assert train.tolerances(targets, groups) == pytest.approx([10, 52.75, 2, 24, 10, 3])
-
-
 def test_table_names_the_worst_of_each_group():
     targets = [Target("a", "g", (), 0.0), Target("b", "g", (), 0.0), Target("c", "h", (), 0.0)]
     lines = train.table(targets, np.array([1.0, -3.0, 0.5])).splitlines()
     assert lines[1].split() == ["g", "2", "2.00", "-1.00", "-3.00", "b"]
     assert lines[2].split() == ["h", "1", "0.50", "+0.50", "+0.50", "c"]
+
+
+def test_the_card_says_that_test_data_were_trained_on():
+    def said(section):
+        return train.card(config() | section, FUNCTIONAL, SPECIES, TARGETS)["training"].get("train_on_test")
+
+    assert said({"data": {"train_on_test": True}}) is True
+    assert said({"data": {"train_on_test": False}}) is said({}) is None
+
+
+@pytest.mark.parametrize("target, reason", [
+    (Target("R7", "atomisation", (("H2", -1), ("H_", 2)), 0.1),
+     r"target R7 of group atomisation needs species H_, which is not among .* did you mean h\?"),
+    (Target("R8", "atomisation", (("H2", -1), ("H", 2)), float("nan")), r"target R8 .* has the reference nan"),
+    (Target("R9", "barrier", (("H2", -1), ("H", 2)), 0.1), r"\[tolerance\] has no barrier, which 1 targets"),
+])
+def test_a_target_that_cannot_be_fitted_is_named(records, target, reason):
+    with pytest.raises(InvalidInput, match=reason):
+        train.train(config(), SPECIES, [target], records, log=lambda _: None, settings=TINY)
+
+
+def test_curvature_between_whole_charges_is_fitted_where_it_has_a_tolerance(records):
+    lines: list[str] = []
+    settings = config() | {"tolerance": {"fractional": 1.0, "curvature": 5.0}}
+    fractional = [t for t in TARGETS if t.group == "fractional"]
+    used = train.train(settings, SPECIES, fractional, records, lines.append, settings=TINY)[1]
+    assert [t.id for t in used] == ["H_0.75", "curvature(H_0.75)"] and "curvature" in lines[-2]
+
+
+def test_errors_end_the_command_with_one_sentence(tmp_path, monkeypatch):
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG.replace("ridge", "rigde"))
+    monkeypatch.setattr(sys, "argv", ["train", str(path), "--data", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"train: .*config.toml: \[fit\] has no key rigde; .*did you mean ridge\?"):
+        train.main()

@@ -1,0 +1,58 @@
+"""Configurations: the shipped ones are accepted, and what is wrong in others is named with what was meant."""
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from mlxc.errors import InvalidInput
+from training import configuration
+
+CONFIGS = Path(__file__).parents[2] / "training" / "configs"
+
+
+def shipped(name: str = "mlxc_lh") -> dict:
+    return configuration.read(CONFIGS / f"{name}.toml")
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_configurations_are_accepted(path):
+    assert configuration.read(path)["model"]["name"]
+
+
+@pytest.mark.parametrize("section, key, value, reason", [
+    ("fit", "riddge", 1.0, r"\[fit\] has no key riddge; .* did you mean ridge\?"),
+    ("network", "dept", 1, r"\[network\] has no key dept; it has width, depth; did you mean depth\?"),
+    ("exchange", "omega", 0.3, r"\[exchange\] omega is not for kind 'lh', which has local_omega, b_max"),
+    ("fit", "steps", "50", r"\[fit\] steps is '50', expected an integer"),
+    ("fit", "steps", 5.5, r"\[fit\] steps is 5.5, expected an integer"),
+    ("fit", "ridge", True, r"\[fit\] ridge is True, expected a number"),
+    ("fit", "ridge", float("nan"), r"\[fit\] ridge is nan, expected a number from 0"),
+    ("fit", "method", "adma", r"\[fit\] method is 'adma'; there are gauss_newton, adam; did you mean adam\?"),
+    ("fit", "method", "adam", r"\[fit\] has no batch, rate; it needs batch, rate"),
+    ("model", "kind", "hl", r"\[model\] kind is 'hl'; there are rs, lh"),
+])
+def test_a_key_that_is_wrong_is_named(section, key, value, reason):
+    config = copy.deepcopy(shipped())
+    config[section][key] = value
+    with pytest.raises(InvalidInput, match=reason):
+        configuration.checked(config)
+
+
+def test_sections_that_are_unknown_or_missing_are_named():
+    config = shipped()
+    with pytest.raises(InvalidInput, match=r"unknown section \[tolerances\]; .* did you mean tolerance\?"):
+        configuration.checked(config | {"tolerances": {}})
+    with pytest.raises(InvalidInput, match=r"the section \[dispersion\] is missing"):
+        configuration.checked({key: value for key, value in config.items() if key != "dispersion"})
+    with pytest.raises(InvalidInput, match=r"fit = 3 stands where the section \[fit\] is expected"):
+        configuration.checked(config | {"fit": 3})
+
+
+@pytest.mark.parametrize("content, reason", [(None, "cannot be read"), ("a = ", "is not TOML"), ("a = 1", "unknown")])
+def test_a_file_that_is_no_configuration_is_named(tmp_path, content, reason):
+    path = tmp_path / "x.toml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InvalidInput, match=rf"x\.toml.* {reason}"):
+        configuration.read(path)

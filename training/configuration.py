@@ -1,0 +1,100 @@
+"""Reads a training configuration and refuses what it does not know, naming the closest that it does."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from mlxc.errors import InvalidInput
+from mlxc.suggest import did_you_mean
+
+#: Keys of each section and their types; None leaves the section to whom it is for: `data` and `features` to
+#: the modules of that name, groups and penalties to `training.loss`.
+SECTIONS: dict[str, dict[str, type] | None] = {
+    "model": {"name": str, "version": str, "kind": str, "description": str, "data": str},
+    "exchange": {"omega": float, "sr_fraction": float, "local_omega": float, "b_max": float},
+    "network": {"width": int, "depth": int},
+    "dispersion": {"s6": float, "s8": float, "s9": float, "a1": float, "a2": float},
+    "fit": {"seed": int, "ridge": float, "steps": int, "method": str, "linear": bool, "batch": int, "rate": float,
+            "memory_gb": float, "complexes": int},
+    "tolerance": None,
+    "weight": None,
+    "penalty": None,
+    "data": None,
+    "features": None,
+}
+
+#: What the types are called.
+NAMES = {str: "text", int: "an integer", float: "a number", bool: "true or false"}
+
+#: What every configuration has.
+REQUIRED = {"model": ("name", "version", "kind", "description", "data"), "exchange": (), "network": ("width", "depth"),
+            "dispersion": ("s6", "s8", "s9", "a1", "a2"), "fit": ("seed", "ridge", "steps"), "tolerance": ()}
+
+#: Keys of [exchange] that each kind of functional has.
+EXCHANGE = {"rs": ("omega", "sr_fraction"), "lh": ("local_omega", "b_max")}
+
+#: Keys of [fit] that a method needs.
+METHODS: dict[str, tuple[str, ...]] = {"gauss_newton": (), "adam": ("batch", "rate")}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A checked configuration.
+
+    Raises:
+        InvalidInput: the file is missing, no TOML, or `checked` refuses it.
+    """
+    try:
+        return checked(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read ({error.strerror}): give a configuration, such as "
+                           "training/configs/mlxc_rs.toml") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput(f"{path} is not TOML: {error}") from error
+    except InvalidInput as error:
+        raise InvalidInput(f"{path}: {error}") from None
+
+
+def checked(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration itself, after every section and key was checked.
+
+    Raises:
+        InvalidInput: an unknown or missing section or key, or a value of another type.
+    """
+    for section, values in config.items():
+        if section not in SECTIONS:
+            raise InvalidInput(f"unknown section [{section}]; there are {', '.join(SECTIONS)}"
+                               f"{did_you_mean(section, SECTIONS)}")
+        if not isinstance(values, dict):
+            raise InvalidInput(f"{section} = {values!r} stands where the section [{section}] is expected")
+        if (known := SECTIONS[section]) is not None:
+            for key, value in values.items():
+                _check(section, key, value, known)
+    for section, keys in REQUIRED.items():
+        _require(config, section, keys)
+    kind, method = config["model"]["kind"], config["fit"].get("method", "gauss_newton")
+    for name, value, choices in (("[model] kind", kind, list(EXCHANGE)), ("[fit] method", method, list(METHODS))):
+        if value not in choices:
+            raise InvalidInput(f"{name} is {value!r}; there are {', '.join(choices)}{did_you_mean(value, choices)}")
+    _require(config, "exchange", EXCHANGE[kind])
+    if other := [key for key in config["exchange"] if key not in EXCHANGE[kind]]:
+        raise InvalidInput(f"[exchange] {other[0]} is not for kind {kind!r}, which has {', '.join(EXCHANGE[kind])}")
+    _require(config, "fit", METHODS[method])
+    return config
+
+
+def _check(section: str, key: str, value: Any, known: dict[str, type]) -> None:
+    if key not in known:
+        raise InvalidInput(f"[{section}] has no key {key}; it has {', '.join(known)}{did_you_mean(key, known)}")
+    kind = known[key]
+    accepted = (int, float) if kind is float else (kind,)
+    if type(value) not in accepted:
+        raise InvalidInput(f"[{section}] {key} is {value!r}, expected {NAMES[kind]}")
+    if section in ("network", "fit") and type(value) in (int, float) and not 0 <= value < float("inf"):
+        raise InvalidInput(f"[{section}] {key} is {value!r}, expected a number from 0")
+
+
+def _require(config: dict[str, Any], section: str, keys: tuple[str, ...]) -> None:
+    if section not in config:
+        raise InvalidInput(f"the section [{section}] is missing; needed are {', '.join(REQUIRED)}")
+    if missing := [key for key in keys if key not in config[section]]:
+        raise InvalidInput(f"[{section}] has no {', '.join(missing)}; it needs {', '.join(keys)}")

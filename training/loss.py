@@ -1,0 +1,171 @@
+"""The loss: one function per term, each a residual over its tolerance.
+
+    L(θ) = Σ_t w_t H(r_t(θ)) + λ |θ − θ_0|²,      H(r) = r²/2 for |r| < 1, else |r| − 1/2  (Huber)
+
+λ is the config's ``ridge``, θ_0 the start. What r is depends on the target's group; a group's tolerance σ (kcal/mol,
+section [tolerance]) is the error at which its loss turns from quadratic to linear, its weight w (section [weight]) is 1
+by default. The terms of section [penalty] are residuals of the functional itself, for constraints that it does not obey
+by construction.
+
+| group | r |
+|---|---|
+| any other: `reaction` | (Σ_k c_k E_k − reference)/σ |
+| total: `total_energy` | (E − exact)/(σ max(1, \\|E\\|/100 Ha)) |
+| one_electron: `one_electron` | (E − E_HF)/(σ times what the form cannot follow) |
+| fractional, fractional_molecule: `fractional_point` | [E(N + f) − (1 − f) E(N) − f E(N ± 1)]/σ |
+| curvature: `curvature` | (d²E/df² between whole charges)/σ, by finite differences |
+| grid: `grid` | (E on a coarse grid − E)/σ |
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlxc.errors import InvalidInput
+from mlxc.suggest import did_you_mean
+from mlxc.xc import violations
+from mlxc.xc.functional import Learned
+from mlxc.xc.reference.lda import pw92_correlation, short_range_lda_exchange
+from training.data import Target
+
+# ------------------------------------------------------------------------------ tolerances, kcal/mol, per target
+
+
+def reaction(target: Target, tolerance: float) -> float:
+    """Reaction energies: r = (Σ_k c_k E_k − reference)/σ; ``group`` is the subset."""
+    return tolerance
+
+
+def total_energy(target: Target, tolerance: float) -> float:
+    """Total energies of atoms; σ grows with the energy beyond 100 Ha, as what a basis set misses in the cores does."""
+    return tolerance * max(1.0, abs(target.reference or 0.0) / 100)
+
+
+def one_electron(target: Target, tolerance: float) -> float:
+    """Hartree–Fock energies of one electron; wide for stretched H₂⁺, which no semilocal exchange holds together."""
+    if target.id.startswith("H2+_"):
+        distance = float(target.id.split("_")[1])
+        return tolerance * (1.0 if distance <= 1 else 3 * distance**2)
+    return tolerance * (5.0 if target.id.startswith("H3_2+") else 1.0)
+
+
+def fractional_point(target: Target, tolerance: float) -> float:
+    """Deviation from the straight line between whole charges: E(N + f) − (1 − f) E(N) − f E(N ± 1) = 0."""
+    return tolerance
+
+
+def curvature(target: Target, tolerance: float) -> float:
+    """Second derivative of the energy in the electron number; see `curvatures`. σ in kcal/mol per electron²."""
+    return tolerance
+
+
+def grid(target: Target, tolerance: float) -> float:
+    """Smoothness: what a coarse grid cannot integrate is too rough for forces. E(coarse grid) − E(grid) = 0."""
+    return tolerance
+
+
+#: The term of each group; of any other it is `reaction`.
+TERMS: dict[str, Callable[[Target, float], float]] = {
+    "total": total_energy, "one_electron": one_electron, "fractional": fractional_point,
+    "fractional_molecule": fractional_point, "curvature": curvature, "grid": grid}
+
+
+def curvatures(targets: Sequence[Target]) -> list[Target]:
+    """Targets d²E/df² = 0 at every fractional point, from its neighbours on the same line; group ``curvature``.
+
+    With D the deviation from the straight line at f_0 < f_1 < f_2 (D = 0 at f = 0 and 1),
+
+        d²E/df² ≈ 2 [D_0/((f_0 − f_1)(f_0 − f_2)) + D_1/((f_1 − f_0)(f_1 − f_2)) + D_2/((f_2 − f_0)(f_2 − f_1))].
+
+    Args:
+        targets: all; used are those of `fractional_point` with terms (point, 1), (end f = 0, f − 1), (end f = 1, −f),
+            the last of which a bare proton lacks.
+    """
+    lines: dict[tuple, list[tuple[float, tuple]]] = defaultdict(lambda: [(0.0, ()), (1.0, ())])
+    for t in targets:
+        if TERMS.get(t.group) is fractional_point:
+            ends = tuple(key for key, _ in t.terms[1:])
+            lines[ends].append((1 + t.terms[1][1], t.terms))
+    found = []
+    for points in lines.values():
+        points.sort(key=lambda point: point[0])
+        for three in zip(points, points[1:], points[2:], strict=False):
+            terms: dict[str, float] = defaultdict(float)
+            for i, (f, deviation) in enumerate(three):
+                others = [g for j, (g, _) in enumerate(three) if j != i]
+                for key, c in deviation:
+                    terms[key] += 2 * c / ((f - others[0]) * (f - others[1]))
+            found.append(Target(f"curvature({three[1][1][0][0]})", "curvature", tuple(terms.items()), 0.0))
+    return found
+
+
+# --------------------------------------------------------------------------------------- soft constraints, [penalty]
+
+
+def uniform_gas(functional: Learned) -> Tensor:
+    """Relative error of the XC energy in 50 uniform gases; the tolerance is a fraction."""
+    d = violations.uniform_gas(50)
+    exchange = torch.stack([short_range_lda_exchange(rho, functional.local_omega) for rho in d.rho])
+    exact = (1 - functional.sr_fraction) * exchange.sum(0) + pw92_correlation(d)
+    return violations.energy(functional, d, exchange) / exact - 1
+
+
+def correlation_sign(functional: Learned) -> Tensor:
+    """Positive correlation energy in units of PW92's at 200 sampled densities; the tolerance is a fraction."""
+    d = violations.sampled_density(200)
+    return (violations.correlation(functional, d) / pw92_correlation(d).abs()).clamp(min=0)
+
+
+#: Penalties by their names in the config, which are those of the constraints.
+PENALTIES: dict[str, Callable[[Learned], Tensor]] = {
+    "uniform_gas": uniform_gas, "correlation_sign": correlation_sign}
+
+
+# ------------------------------------------------------------------------------------------------------- the whole
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Tolerances and weights of a list of targets, (n,) each, and the penalties' tolerances."""
+
+    tolerance: np.ndarray
+    weight: np.ndarray
+    penalty: Mapping[str, float]
+
+
+def scale(targets: Sequence[Target], config: Mapping) -> Scale:
+    """What the sections [tolerance], [weight] and [penalty] of a configuration say of the targets.
+
+    Raises:
+        InvalidInput: a group without tolerance, a tolerance that is not positive, an unknown group or penalty.
+    """
+    tolerance, weight, penalty = (dict(config.get(name, {})) for name in ("tolerance", "weight", "penalty"))
+    groups = {t.group for t in targets}
+    for group in sorted(groups - tolerance.keys()):
+        raise InvalidInput(f"[tolerance] has no {group}, which {sum(t.group == group for t in targets)} targets "
+                           f"belong to; it has {', '.join(tolerance)}{did_you_mean(group, tolerance)}")
+    for section, table, known in (("tolerance", tolerance, None), ("weight", weight, tolerance),
+                                  ("penalty", penalty, PENALTIES)):
+        for name, value in table.items():
+            if known is not None and name not in known:
+                raise InvalidInput(f"[{section}] {name} is unknown; there are {', '.join(known)}"
+                                   f"{did_you_mean(name, known)}")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+                raise InvalidInput(f"[{section}] {name} is {value!r}, expected a positive number")
+    return Scale(np.array([TERMS.get(t.group, reaction)(t, tolerance[t.group]) for t in targets]),
+                 np.array([float(weight.get(t.group, 1.0)) for t in targets]), penalty)
+
+
+def huber(r: np.ndarray) -> np.ndarray:
+    """H(r) of the module's docstring."""
+    a = np.abs(r)
+    return np.where(a < 1, a**2 / 2, a - 0.5)
+
+
+def huber_weight(r: np.ndarray) -> np.ndarray:
+    """H'(r)/r: 1 within the tolerance, 1/|r| beyond."""
+    return 1 / np.maximum(1, np.abs(r))
