@@ -52,7 +52,7 @@ class Settings:
         scf_grid, grid: PySCF grid levels of the SCF and of the stored features.
         density_fit_above, auxbasis: number of orbitals above which J and K are density-fitted, and in which basis.
         conv_tol: SCF convergence, Ha.
-        cutoff: points with weight · density below it are dropped, electrons; what that changes: docs/decisions.md.
+        cutoff: points with weight · density up to it are dropped, electrons (its error: `training.density.on_grid`).
         omegas: ω whose long-range and local short-range exact exchange are stored, bohr⁻¹.
         follow_ups: restarts of open shells and atoms whose SCF solution turns out to be unstable; 0: not analysed.
     """

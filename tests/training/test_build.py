@@ -9,16 +9,21 @@ import time
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mlxc.errors import InvalidInput
 from tests.training.conftest import SPECIES, TINY
-from training import build, features
+from tests.training.test_train import CONFIG
+from training import build, data, features
 from training.data import Species
 from training.progress import Progress, duration
 
 BAD = Species("bad", (("Qq", (0.0, 0.0, 0.0)),), 1.0, 0.0, "sto-3g")
+
+#: What a configuration is made to ask for.
+CHOSEN = {key: SPECIES[key] for key in ("H", "H2")}
 
 #: Small species that take some tenths of a second each.
 MANY = {f"He{i}": Species(f"He{i}", (("He", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 1.0 + 0.1 * i))), 2.0, 1.0, "sto-3g")
@@ -114,6 +119,41 @@ def test_an_scf_that_does_not_converge_is_a_record(tmp_path, computed, monkeypat
 def test_a_wrong_number_of_workers_is_refused(tmp_path, workers):
     with pytest.raises(InvalidInput, match="expected a number of processes from 1"):
         features.build(SPECIES, tmp_path, TINY, workers=workers)
+
+
+# ----------------------------------------------------------------------------------------------- command
+
+
+def run_command(monkeypatch, folder: Path, config: str, *more: str):
+    monkeypatch.setattr(data, "from_config", lambda *_: SimpleNamespace(species=CHOSEN), raising=False)
+    (folder / "config.toml").write_text(config)
+    arguments = ["--config", str(folder / "config.toml"), "--data", "x", "--features", str(folder / "records"), *more]
+    monkeypatch.setattr(sys, "argv", ["features", *arguments])
+    features.main()
+
+
+def test_the_command_builds_what_a_configuration_needs(tmp_path, monkeypatch, computed, capsys):
+    """Small species on the coarser grid too, where the configuration weighs it; a second run has nothing to do."""
+    run_command(monkeypatch, tmp_path, CONFIG + "grid = 0.1\n")
+    coarse = replace(features.STANDARD, grid=1)
+    assert all(features.load(s, tmp_path / "records", features.STANDARD) for s in CHOSEN.values())
+    assert features.load(CHOSEN["H2"], tmp_path / "records", coarse) and len(computed) == 3
+    with pytest.raises(features.MissingRecord):  # one electron
+        features.load(CHOSEN["H"], tmp_path / "records", coarse)
+    run_command(monkeypatch, tmp_path, CONFIG)
+    assert len(computed) == 3 and capsys.readouterr().out.startswith("2 species\n[")
+
+
+def test_the_command_names_every_failure_once_all_is_done(tmp_path, monkeypatch):
+    monkeypatch.setitem(CHOSEN, "bad", replace(BAD, n_beta=1.0))
+    with pytest.raises(SystemExit, match="python -m training.features: 1 of 3 densities(.|\n)*bad: KeyError"):
+        run_command(monkeypatch, tmp_path, CONFIG + "grid = 0.1\n")
+    assert len(list((tmp_path / "records").iterdir())) == 3
+
+
+def test_the_command_refuses_in_one_line(tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match="python -m training.features: .*config.toml: .*tolerence"):
+        run_command(monkeypatch, tmp_path, CONFIG.replace("tolerance", "tolerence"))
 
 
 # ----------------------------------------------------------------------------------------------- progress
