@@ -13,7 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 
+import mlxc
 from mlxc.errors import InvalidInput
+from tests.functionals import random_functional
 from tests.training.conftest import SPECIES, TINY
 from tests.training.test_train import CONFIG
 from training import build, data, features
@@ -192,13 +194,17 @@ def test_no_scheduler_is_an_error(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_workers_give_the_same_records_as_one_process(tmp_path, records):
-    """And report what fails, and know a functional that only this process has registered."""
+def test_workers_give_the_same_records_as_one_process(tmp_path):
+    """With a functional that only this process has registered; what fails there is reported here."""
     pytest.importorskip("distributed")
+    functional = random_functional()
+    functional.name = "toy_workers"
+    settings = replace(TINY, xc=mlxc.register(functional))
+    features.build(SPECIES, tmp_path / "one", settings)
     with pytest.raises(features.SomeFailed, match="bad: KeyError"):
-        features.build(SPECIES | {"bad": BAD}, tmp_path, TINY, workers=2)
+        features.build(SPECIES | {"bad": BAD}, tmp_path / "several", settings, workers=2)
     for s in SPECIES.values():
-        one, other = (features.load(s, folder, TINY) for folder in (records, tmp_path))
+        one, other = (features.load(s, tmp_path / name, settings) for name in ("one", "several"))
         assert one.e_scf == pytest.approx(other.e_scf, abs=1e-12)
         assert one.variables == pytest.approx(other.variables, abs=1e-12)
 
