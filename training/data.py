@@ -1,27 +1,52 @@
-"""Training data: which species are computed, and what their energies must add up to.
+"""Training data: which species are computed, what their energies must add up to, and what a config takes of it.
 
-Sources are the JSON files of a reference folder (`train.json`, `atoms_public.json`, `fractional_public.json`); their
-format is described in that folder's README. Energies of targets are in Ha.
+`from_config` joins the sources (`training.sources`) and manifests (`training.manifest`) that the section [data] names:
+
+| key | default | meaning |
+|---|---|---|
+| sources | [] | names of `training.sources.SOURCES`, read from the reference folder |
+| manifests | [] | paths of manifests, from the current folder or else from the project's |
+| complexes | 4 | heavy atoms (other than H) of a complex, at most |
+| heavy_atoms | 4 | the same for species of validation and core |
+| basis, diffuse_basis | def2-tzvpd, aug-cc-pvtz | of manifests' species that name none |
+| train_on_test | false | true: species of the test split may take part, which the model card then says |
+
+Energies of targets are in Ha.
 """
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyscf.data.elements import charge as nuclear_charge
 from pyscf.data.nist import HARTREE2EV
 
-from mlxc.bench import sets
 from mlxc.errors import InvalidInput
+from mlxc.suggest import did_you_mean
 from mlxc.units import KCAL
+from training.fingerprint import Fingerprint, same
 
 EV = HARTREE2EV
+
+#: Energy units that labels come in, per hartree.
+UNITS = {"Ha": 1.0, "eV": EV, "kcal/mol": KCAL, "kJ/mol": 4.184 * KCAL}
 
 #: Basis of closed-shell molecules and their atoms, and of ions and one-electron systems.
 BASIS, DIFFUSE_BASIS = "def2-tzvpd", "aug-cc-pvtz"
 
-#: Elements whose ions and fractional points no shipped model has seen.
+#: Elements whose ions and fractional points no model sees, whatever a source offers.
 HELD_OUT_IONS = ("B", "P", "S")
+
+#: Keys of the config's section [data], with what holds where they are left out.
+DEFAULTS: dict[str, Any] = {"sources": [], "manifests": [], "complexes": 4, "heavy_atoms": 4, "basis": BASIS,
+                            "diffuse_basis": DIFFUSE_BASIS, "train_on_test": False}
+
+#: By how much the distances of one species differ between files, Å.
+ROUNDING = 2e-3
+
+PROJECT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -44,6 +69,11 @@ class Species:
         """Number of electrons."""
         return self.n_alpha + self.n_beta
 
+    @property
+    def is_fractional(self) -> bool:
+        """Whether an occupation is not a whole number."""
+        return not (float(self.n_alpha).is_integer() and float(self.n_beta).is_integer())
+
 
 @dataclass(frozen=True)
 class Target:
@@ -58,114 +88,139 @@ class Target:
     reference: float | None
 
 
+@dataclass(frozen=True)
+class Dataset:
+    """Species by key and the targets made of them; `+` joins, and it unpacks as (species, targets)."""
+
+    species: dict[str, Species]
+    targets: list[Target]
+
+    def __iter__(self) -> Iterator:
+        return iter((self.species, self.targets))
+
+    def __add__(self, other: "Dataset") -> "Dataset":
+        """Both; of a species that both have, in whatever frame, the first's.
+
+        Raises:
+            InvalidInput: one key for two species, or one id for two targets.
+        """
+        for key in self.species.keys() & other.species.keys():
+            one, two = self.species[key], other.species[key]
+            if one != two and not (one.basis == two.basis and same(Fingerprint(one), Fingerprint(two), ROUNDING)):
+                raise InvalidInput(f"two different species are called {key}: rename the one in your manifest")
+        if twice := {t.id for t in self.targets} & {t.id for t in other.targets}:
+            raise InvalidInput(f"target {min(twice)} is offered by two sources: leave one of them out, or rename it")
+        return Dataset(other.species | self.species, self.targets + other.targets)
+
+    def only(self, targets: Iterable[Target]) -> "Dataset":
+        """These targets with the species that they need."""
+        kept = list(targets)
+        needed = {key for t in kept for key, _ in t.terms}
+        return Dataset({key: s for key, s in self.species.items() if key in needed}, kept)
+
+
+def from_config(config: dict, folder: Path | None = None, log=print) -> Dataset:
+    """Everything that a configuration trains on, checked for leakage from the test split.
+
+    Args:
+        config: the configuration; its section [data] is described above.
+        folder: of the reference files; None where neither sources nor the leakage check need them.
+        log: receives what was left out.
+
+    Raises:
+        InvalidInput: an unknown key or source, a file that is missing or wrong, a species of the test split.
+    """
+    from training import leakage, manifest  # they and the sources build on this module
+    from training.sources import SOURCES
+
+    options = config_options(config)
+    config = config | {"data": options}
+    dataset = Dataset({}, [])
+    for name in options["sources"]:
+        refuse_unknown([name], SOURCES, "config, [data] sources", "source")
+        dataset += SOURCES[name](folder, config)
+    for path in options["manifests"]:
+        content = manifest.read(_located(Path(path)))
+        dataset += manifest.dataset(content, options["basis"], options["diffuse_basis"])
+    if not dataset.targets:
+        raise InvalidInput(f"config, [data]: nothing to train on; name sources ({', '.join(SOURCES)}) or manifests")
+    dataset = without_held_out_ions(dataset, log)
+    leakage.check(dataset, folder, options["train_on_test"])
+    return dataset
+
+
+def config_options(config: dict) -> dict[str, Any]:
+    """The section [data] with its defaults.
+
+    Raises:
+        InvalidInput: no such section, an unknown key, or a value of another type.
+    """
+    if "data" not in config:
+        raise InvalidInput('config: no section [data]; it says what is trained on, for example sources = ["molecules"]')
+    section = config["data"]
+    refuse_unknown(section, DEFAULTS, "config, [data]", "key")
+    for key, value in section.items():
+        kind = type(DEFAULTS[key])
+        if type(value) is not kind or kind is list and not all(isinstance(v, str) for v in value):
+            what = "list of strings" if kind is list else kind.__name__
+            raise InvalidInput(f"config, [data] {key} is {value!r}, expected a {what}")
+    return DEFAULTS | section
+
+
+def without_held_out_ions(dataset: Dataset, log=print) -> Dataset:
+    """The dataset without targets that hold an ion of an atom in HELD_OUT_IONS or a fractional point with one."""
+    held_out = {key for key, s in dataset.species.items() if _held_out(s)}
+    kept = [t for t in dataset.targets if not any(key in held_out for key, _ in t.terms)]
+    if len(kept) < len(dataset.targets):
+        log(f"left out: {len(dataset.targets) - len(kept)} targets with ions or fractional points of "
+            f"{', '.join(HELD_OUT_IONS)}")
+    return dataset.only(kept)
+
+
+def _held_out(species: Species) -> bool:
+    symbols = {a[0] for a in species.atoms}
+    if not symbols & set(HELD_OUT_IONS):
+        return False
+    return species.is_fractional or (len(species.atoms) == 1 and species.charge != 0)
+
+
 def atom(symbol: str, n_alpha: float, n_beta: float, basis: str = DIFFUSE_BASIS) -> Species:
     """A free atom or ion with the given electron numbers."""
     return Species(f"{symbol}_{n_alpha:g}_{n_beta:g}_{basis}", ((symbol, (0.0, 0.0, 0.0)),), n_alpha, n_beta, basis)
 
 
-def molecules(folder: Path) -> tuple[dict[str, Species], list[Target]]:
-    """Atomisation energies of `train.json` in BASIS."""
-    data = _read(folder / "train.json")
-    species: dict[str, Species] = {}
-    targets: list[Target] = []
-    for entry in data["reactions"]:
-        terms = []
-        for name, coefficient in entry["stoichiometry"].items():
-            s = data["species"][name]
-            atoms = tuple((a[0], tuple(a[1:])) for a in s["atoms"])
-            n = sum(nuclear_charge(a[0]) for a in atoms) - s["charge"]
-            key = f"{s['canonical'].replace('/', '__')}__{BASIS}"
-            species[key] = Species(key, atoms, (n + s["spin"]) / 2, (n - s["spin"]) / 2, BASIS)
-            terms.append((key, coefficient))
-        targets.append(Target(entry["id"], "atomisation", tuple(terms), entry["reference"] / KCAL))
-    return species, targets
+def occupied(key: str, atoms: tuple, charge: float, spin: float, basis: str) -> Species:
+    """The species with a total charge and 2S = n_alpha − n_beta."""
+    n = sum(nuclear_charge(a[0]) for a in atoms) - charge
+    return Species(key, atoms, (n + spin) / 2, (n - spin) / 2, basis)
 
 
-def atoms(folder: Path, last: int = 18) -> tuple[dict[str, Species], list[Target]]:
-    """Ionisation energies, affinities and exact non-relativistic total energies of atoms up to Z = last."""
-    species: dict[str, Species] = {}
-    targets: list[Target] = []
-    for symbol, entry in _read(folder / "atoms_public.json")["atoms"].items():
-        z, spin = entry["Z"], entry["spin"]
-        if z > last:
-            continue
-        neutral = _add(species, symbol, z, spin["neutral"])
-        exact = (entry.get("E_exact_nonrel_Ha") or {}).get("value")
-        if exact is not None:
-            targets.append(Target(f"E({symbol})", "total", ((neutral, 1),), exact))
-        if symbol in HELD_OUT_IONS:
-            continue
-        if z > 1:
-            cation = _add(species, symbol, z - 1, spin["cation"])
-            targets.append(Target(f"IP({symbol})", "ionisation", ((cation, 1), (neutral, -1)),
-                                  entry["IP_eV"]["value"] / EV))
-        affinity = (entry.get("EA_eV") or {}).get("value")
-        if affinity is not None and affinity > 0 and spin.get("anion") is not None:
-            anion = _add(species, symbol, z + 1, spin["anion"])
-            targets.append(Target(f"EA({symbol})", "affinity", ((neutral, 1), (anion, -1)), affinity / EV))
-    return species, targets
-
-
-def fractional(folder: Path) -> tuple[dict[str, Species], list[Target]]:
-    """Fractionally charged atoms: E(N + δ) lies on the straight line between the functional's own end points."""
-    reference = _read(folder / "atoms_public.json")["atoms"]
-    species, targets = {}, []
-    for entry in _read(folder / "fractional_public.json")["fractional_charge"]:
-        symbol, f = entry["element"], entry["fraction"]
-        if symbol in HELD_OUT_IONS:
-            continue
-        z, spin = reference[symbol]["Z"], reference[symbol]["spin"]
-        middle = atom(symbol, entry["na"], entry["nb"])
-        species[middle.key] = middle
-        neutral = _add(species, symbol, z, spin["neutral"])
-        ionic = -1 if entry["kind"] == "cation" else 1
-        terms = [(middle.key, 1.0), (neutral, -(1 - f))]
-        if z + ionic > 0:
-            terms.append((_add(species, symbol, z + ionic, spin[entry["kind"]]), -f))
-        targets.append(Target(entry["id"], "fractional", tuple(terms), 0.0))
-    return species, targets
-
-
-def one_electron(distances=(0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0)) -> tuple[dict[str, Species], list[Target]]:
-    """H, He⁺, Li²⁺, H₂⁺, HeH²⁺ and H₃²⁺: exchange must cancel the Hartree energy, so E equals Hartree–Fock's."""
-    nuclei: dict[str, tuple] = {f"{s}_1e": ((s, (0.0, 0.0, 0.0)),) for s in ("H", "He", "Li")}
-    nuclei |= {f"H2+_{d:g}": (("H", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, d))) for d in distances}
-    nuclei["HeH2+_1"] = (("He", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 1.0)))
-    nuclei["H3_2+_1"] = (("H", (0.0, 0.0, -1.0)), ("H", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 1.0)))
-    species = {key: Species(key, atoms, 1.0, 0.0, DIFFUSE_BASIS) for key, atoms in nuclei.items()}
-    return species, [Target(key, "one_electron", ((key, 1),), None) for key in species]
-
-
-def reactions(path: Path, ids: list[str] | None = None) -> tuple[dict[str, Species], list[Target]]:
-    """Reactions of a benchmark file, each in the basis the benchmark's protocol gives it.
-
-    For validation, tests at fixed densities, and the complexes of extra.json (`training.noncovalent`); no target of
-    benchmark.json enters a fit.
-    """
-    found, jobs = sets.load_set(path, ids)
-    species = {}
-    for key, job in jobs.items():
-        n = sum(nuclear_charge(a[0]) for a in job.atoms) - job.charge
-        species[key] = Species(key, job.atoms, (n + job.spin) / 2, (n - job.spin) / 2, job.basis)
-    targets = [Target(r.id, r.subset, r.stoichiometry, r.reference / KCAL) for r in found]
-    return species, targets
-
-
-def training_set(folder: Path) -> tuple[dict[str, Species], list[Target]]:
-    """Everything the shipped models are trained on."""
-    parts = [one_electron(), atoms(folder), fractional(folder), molecules(folder)]
-    species = {key: s for part in parts for key, s in part[0].items()}
-    return species, [t for part in parts for t in part[1]]
-
-
-def _add(species: dict[str, Species], symbol: str, electrons: int, spin: int) -> str:
-    s = atom(symbol, (electrons + spin) / 2, (electrons - spin) / 2)
-    species[s.key] = s
-    return s.key
-
-
-def _read(path: Path) -> dict:
+def read(path: Path) -> dict:
+    """The content of a reference file."""
     if not path.is_file():
         raise InvalidInput(f"no reference file {path}: give the folder that holds train.json, atoms_public.json "
                            "and fractional_public.json")
     return json.loads(path.read_text())
+
+
+def read_species(path: Path) -> dict[str, tuple]:
+    """Atoms of every species of a reference file, by its name there."""
+    return {name: atoms_of(entry) for name, entry in read(path)["species"].items()}
+
+
+def atoms_of(entry: dict) -> tuple:
+    """((symbol, (x, y, z)), …) of an entry with ``atoms`` = [[symbol, x, y, z], …]."""
+    return tuple((a[0], tuple(a[1:])) for a in entry["atoms"])
+
+
+def refuse_unknown(found: Iterable[str], known: Iterable[str], where: str, what: str) -> None:
+    """Raises InvalidInput where a name is not known, with the closest one that is."""
+    known = list(known)
+    for name in found:
+        if name not in known:
+            raise InvalidInput(f"{where}: unknown {what} {name!r}{did_you_mean(name, known)} "
+                               f"Accepted: {', '.join(known)}")
+
+
+def _located(path: Path) -> Path:
+    return path if path.is_file() or path.is_absolute() else PROJECT / path

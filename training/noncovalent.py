@@ -6,27 +6,24 @@ the densities that are missing; it can be interrupted, and run by several proces
 """
 
 import argparse
-import json
 from pathlib import Path
 
-from mlxc.errors import InvalidInput
-from training import data, features
-from training.data import Species, Target
+from training import features
+from training.data import Dataset
+from training.sources import reference
 
 #: Name of the reference file that holds the sets, in the format of the benchmark's.
 FILE = "extra.json"
 
 #: Sets of interaction energies; each is a group of targets.
-SETS = ("S22", "S66", "RG18")
+SETS = reference.COMPLEXES
 
 #: Largest number of atoms other than hydrogen in a species.
 MAX_HEAVY_ATOMS = 8
 
 
-def members(folder: Path, max_heavy_atoms: int = MAX_HEAVY_ATOMS) -> tuple[dict[str, Species], list[Target]]:
-    """Species by key, and the interaction energies (dissociation positive, Ha).
-
-    A reaction that repeats another one that is chosen (``same_reaction_as``) is counted once.
+def members(folder: Path, max_heavy_atoms: int = MAX_HEAVY_ATOMS) -> Dataset:
+    """Species by key, and the interaction energies (dissociation positive, Ha), each set a group.
 
     Args:
         folder: of the reference files.
@@ -35,19 +32,7 @@ def members(folder: Path, max_heavy_atoms: int = MAX_HEAVY_ATOMS) -> tuple[dict[
     Raises:
         InvalidInput: the folder has no such file, or the file none of the reactions.
     """
-    path = Path(folder) / FILE
-    if not path.is_file():
-        raise InvalidInput(f"no reference file {path}: give the folder that holds {FILE}")
-    content = json.loads(path.read_text())
-    small = {key for key, s in content["species"].items() if _heavy_atoms(s) <= max_heavy_atoms}
-    chosen = {r["id"]: r for r in content["reactions"] if r["subset"] in SETS and small.issuperset(r["stoichiometry"])}
-    if not chosen:
-        raise InvalidInput(f"{path} has no reaction of {', '.join(SETS)} with at most {max_heavy_atoms} heavy atoms")
-    return data.reactions(path, [key for key, r in chosen.items() if r.get("same_reaction_as") not in chosen])
-
-
-def _heavy_atoms(species: dict) -> int:
-    return sum(atom[0] != "H" for atom in species["atoms"])
+    return reference.complexes(Path(folder), max_heavy_atoms)
 
 
 def main():

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,8 @@ from mlxc.suggest import did_you_mean
 from mlxc.xc.constraints import CLAIMS
 from mlxc.xc.functional import Learned
 from mlxc.zoo.store import KINDS
-from training import configuration, data, features, fit, loss, noncovalent, parallel, smoothness
-from training.data import Species, Target
+from training import configuration, data, features, fit, loss, parallel, smoothness
+from training.data import Dataset, Species, Target
 from training.log import Log
 from training.optimise import optimise
 
@@ -35,7 +35,7 @@ def main():
     """Command line: features that are missing, the fit, its table, the model file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the reference files")
+    parser.add_argument("--data", type=Path, help="folder of the reference files, where the config's sources need it")
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for model, log and checkpoint")
     parser.add_argument("--restart", action="store_true", help="begin anew where a checkpoint is found")
@@ -47,7 +47,7 @@ def main():
         sys.exit(f"{parser.prog}: {error}")
 
 
-def run(path: Path, references: Path, records: Path, out: Path, restart: bool = False) -> None:
+def run(path: Path, references: Path | None, records: Path, out: Path, restart: bool = False) -> None:
     """The command with its arguments."""
     config = configuration.read(path)
     species, targets = training_set(config, references)
@@ -72,19 +72,9 @@ def checkpoint_path(out: Path, config: Mapping) -> Path:
     return Path(out) / f"{config['model']['name']}.checkpoint.npz"
 
 
-def training_set(config: dict, folder: Path) -> tuple[dict[str, Species], list[Target]]:
-    """The species and targets of a configuration: those with a tolerance for noncovalent take part with complexes too.
-
-    Args:
-        config: the configuration; ``fit.complexes`` is the largest number of heavy atoms of a complex.
-        folder: of the reference files.
-    """
-    species, targets = data.training_set(folder)
-    if "noncovalent" in config["tolerance"]:
-        complexes, interactions = noncovalent.members(folder, config["fit"]["complexes"])
-        species = complexes | species
-        targets += [replace(t, group="noncovalent") for t in interactions]
-    return species, targets
+def training_set(config: dict, folder: Path | None) -> Dataset:
+    """The species and targets of a configuration."""
+    return data.from_config(config, folder)
 
 
 def train(config: dict, species: dict[str, Species], targets: Sequence[Target], folder: Path,

@@ -1,26 +1,37 @@
 """What is trained on: species with the right number of electrons, balanced targets, nothing of the tests."""
 
+import hashlib
 import json
 import re
+import tomllib
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pytest
-from pyscf.data.elements import charge as nuclear_charge
 
 from mlxc.bench.sets import TRAINED_ON
 from mlxc.errors import InvalidInput
 from training import data
+from training.data import Dataset, Species, Target
+from training.sources import SOURCES as REGISTRY
+from training.sources import reference
 
 ROOT = Path(__file__).parents[2]
+
+#: Those of mlxc_rs.
+SOURCES = ["one_electron", "atoms", "fractional", "molecules"]
+
+#: What the models that ship were trained on: hash, number of species and of targets.
+SHIPPED = {"mlxc_rs": ("f7b5dbdd85f461a76c17d154a207735bfc8061f22da3f5d976e6f3d178d334ff", 235, 223),
+           "mlxc_lh": ("ccd909c3b08cae929017fb003f64624c5aac84022377f1f6bbf557943871adaa", 293, 250)}
 
 
 @pytest.fixture(params=("small", "shipped"))
 def training_set(request):
     """Species and targets made from the tests' own files, and from the shipped model's where they lie."""
     folder = request.getfixturevalue("small_folder" if request.param == "small" else "reference_folder")
-    return data.training_set(folder)
+    return data.from_config({"data": {"sources": SOURCES}}, folder)
 
 
 def composition(species: data.Species) -> Counter:
@@ -52,7 +63,7 @@ def test_charges_are_whole_or_those_of_fractional_targets(training_set):
 
 
 def test_one_orbital_per_atom_at_most_is_fractional(training_set):
-    for s in training_set[0].values():
+    for s in training_set.species.values():
         assert [float(n).is_integer() for n in (s.n_alpha, s.n_beta)].count(False) == is_fractional(s)
 
 
@@ -97,62 +108,29 @@ def test_one_electron_energies_are_hartree_focks(training_set):
 
 
 def test_ions_and_fractional_points_of_held_out_elements_are_absent(training_set):
-    for s in training_set[0].values():
+    for s in training_set.species.values():
         if len(s.atoms) == 1 and s.atoms[0][0] in data.HELD_OUT_IONS:
             assert s.charge == 0
 
 
 def test_molecules_are_neutral_closed_shells(training_set):
     """Molecular ions and radicals are the test; H₂⁺, HeH²⁺ and H₃²⁺ have one electron."""
-    for s in training_set[0].values():
+    for s in training_set.species.values():
         if len(s.atoms) > 1 and s.electrons > 1:
             assert s.charge == 0 and s.n_alpha == s.n_beta, s.key
 
 
 def test_anions_and_one_electron_systems_have_diffuse_functions(training_set):
-    for s in training_set[0].values():
+    for s in training_set.species.values():
         if s.charge < 0 or s.electrons == 1 and s.charge > 0 or is_fractional(s):
             assert s.basis == data.DIFFUSE_BASIS
 
 
-def coulomb_spectrum(species: data.Species) -> np.ndarray:
-    """Eigenvalues of the Coulomb matrix, the same in any frame; doi:10.1103/PhysRevLett.108.058301."""
-    z = np.array([nuclear_charge(symbol) for symbol, _ in species.atoms], dtype=float)
-    x = np.array([position for _, position in species.atoms])
-    distance = np.linalg.norm(x[:, None] - x[None], axis=-1) + np.eye(len(z))
-    matrix = np.outer(z, z) / distance
-    np.fill_diagonal(matrix, z**2.4 / 2)
-    return np.linalg.eigvalsh(matrix)
-
-
-def same(one: data.Species, other: data.Species, tolerance: float = 1e-4) -> bool:
-    """Equal composition, charge, spin and geometry."""
-    if composition(one) != composition(other) or (one.n_alpha, one.n_beta) != (other.n_alpha, other.n_beta):
-        return False
-    return np.allclose(coulomb_spectrum(one), coulomb_spectrum(other), rtol=tolerance, atol=0)
-
-
-def test_fingerprint_ignores_frame_and_order_only():
-    water = data.Species("w", (("O", (0, 0, 0)), ("H", (0.9, 0, 0)), ("H", (0, 1, 0))), 5, 5, "sto-3g")
-    moved = data.Species("m", (("H", (1, 3, 2)), ("O", (1, 2, 2)), ("H", (1, 2, 2.9))), 5, 5, "def2-svp")
-    cation = data.Species("c", water.atoms, 5, 4, "sto-3g")
-    bent = data.Species("b", (*water.atoms[:2], ("H", (0, 0.98, 0.2))), 5, 5, "sto-3g")
-    assert same(water, moved)
-    assert not same(water, cation) and not same(water, bent)
-
-
-def test_no_species_of_the_benchmark_is_trained_on(reference_folder):
-    """Free atoms aside, which every atomisation energy needs, and their ions, which the next test names."""
-    trained = [s for s in data.training_set(reference_folder)[0].values() if len(s.atoms) > 1]
-    tested, _ = data.reactions(reference_folder / "benchmark.json")
-    found = [(s.key, t.key) for s in tested.values() if len(s.atoms) > 1 for t in trained if same(s, t)]
-    assert not found
-
-
 def test_the_smoke_lists_page_names_every_reaction_with_a_fitted_ion(reference_folder):
-    fitted = {key for key, s in data.training_set(reference_folder)[0].items() if s.charge}
+    fitted = {key for key, s in data.from_config({"data": {"sources": SOURCES}}, reference_folder).species.items()
+              if s.charge}
     ids = json.loads((reference_folder / "benchmark_core_ids.json").read_text())["smoke"]
-    tested, targets = data.reactions(reference_folder / "benchmark.json", ids)
+    tested, targets = reference.reactions(reference_folder / "benchmark.json", ids)
     ions = {key for key, s in tested.items()
             if len(s.atoms) == 1 and data.atom(s.atoms[0][0], s.n_alpha, s.n_beta).key in fitted}
     found = {t.id for t in targets if t.id not in TRAINED_ON and any(key in ions for key, _ in t.terms)}
@@ -163,13 +141,13 @@ def test_the_smoke_lists_page_names_every_reaction_with_a_fitted_ion(reference_f
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InvalidInput, match=r"no reference file .*train.json: give the folder that holds"):
-        data.molecules(tmp_path)
+        reference.molecules(tmp_path)
 
 
 def test_what_the_small_files_give(small_folder):
     """Equal species are computed once; ions of B, affinities below zero and elements beyond Ar are left out."""
-    species, targets = data.training_set(small_folder)
-    ids = {t.id for t in targets} - {t.id for t in data.one_electron()[1]}
+    species, targets = data.from_config({"data": {"sources": SOURCES}}, small_folder)
+    ids = {t.id for t in targets} - {t.id for t in reference.one_electron().targets}
     assert ids == {"R1", "R2", "E(H)", "E(B)", "E(Li)", "E(N)", "E(Be)", "IP(Li)", "IP(N)", "IP(Be)", "EA(H)",
                    "EA(Li)", "H_cation_0.25", "Li_anion_0.5"}
     assert species["set__h2__def2-tzvpd"].electrons == 2
@@ -184,7 +162,83 @@ def test_benchmark_species_get_the_basis_of_the_protocol(small_folder):
     path = small_folder / "reactions.json"
     path.write_text((small_folder / "train.json").read_text().replace(
         '"reference"', '"subset": "S", "cls": "closed", "reference"'))
-    species, targets = data.reactions(path, ["R1"])
+    species, targets = reference.reactions(path, ["R1"])
     assert [t.id for t in targets] == ["R1"]
     assert species["set__h__aug-cc-pvtz"].n_alpha == 1  # beside a one-electron species every species is diffuse
     assert targets[0].reference == pytest.approx(109.5 / 627.5094740631)
+
+
+def test_shipped_configs_train_on_what_they_did(reference_folder):
+    """Species and targets in their order, references of one-electron systems still open."""
+    found = {}
+    for name in SHIPPED:
+        config = tomllib.loads((ROOT / "training" / "configs" / f"{name}.toml").read_text())
+        species, targets = data.from_config(config, reference_folder)
+        fitted = {key: species[key] for t in targets for key, _ in t.terms}
+        text = json.dumps([[asdict(s) for s in fitted.values()], [asdict(t) for t in targets]], sort_keys=True)
+        found[name] = hashlib.sha256(text.encode()).hexdigest(), len(species), len(targets)
+    assert found == SHIPPED
+
+
+def test_toy_config_needs_no_other_files(monkeypatch, tmp_path):
+    """Found from any folder; nine in ten targets have a label of their own."""
+    monkeypatch.chdir(tmp_path)
+    config = tomllib.loads((ROOT / "training" / "configs" / "toy.toml").read_text())
+    dataset = data.from_config(config)
+    assert {t.group for t in dataset.targets} <= config["tolerance"].keys()
+    assert {s.basis for s in dataset.species.values()} == {"def2-svp", "def2-svpd"}
+    assert all(s.charge == 0 and s.n_alpha == s.n_beta for s in dataset.species.values() if len(s.atoms) > 1)
+
+
+def at(x: float, key: str = "H2", basis: str = "sto-3g") -> Dataset:
+    """H₂ with one atom at 0 and the other at x."""
+    s = Species(key, (("H", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, x))), 1.0, 1.0, basis)
+    return Dataset({key: s}, [Target(f"E({key},{x:g})", "total", ((key, 1),), -1.0)])
+
+
+def test_joining_keeps_the_first_of_equal_species_in_whatever_frame():
+    joined = at(0.74) + at(-0.7401)
+    assert joined.species == at(0.74).species and len(joined.targets) == 2
+
+
+@pytest.mark.parametrize(("other", "message"), [
+    (at(0.80), "two different species are called H2: rename"),
+    (at(0.7401, basis="6-31g"), "two different species are called H2: rename"),
+    (at(0.74), r"target E\(H2,0.74\) is offered by two sources: leave one of them out"),
+])
+def test_joining_refuses_what_contradicts_or_counts_twice(other, message):
+    with pytest.raises(InvalidInput, match=message):
+        at(0.74) + other
+
+
+def test_ions_and_fractions_of_held_out_elements_are_dropped_whoever_offers_them():
+    nowhere = (0.0, 0.0, 0.0)
+    species = [data.atom("S", 9, 7), data.atom("S", 9, 6), data.atom("S", 9, 6.5), data.atom("O", 5, 2),
+               Species("SH-", (("S", nowhere), ("H", (0, 0, 1.34))), 9, 9, "x"),
+               Species("SH-0.5", (("S", nowhere), ("H", (0, 0, 1.34))), 9, 8.5, "x")]
+    dataset = Dataset({s.key: s for s in species}, [Target(s.key, "total", ((s.key, 1),), 0.0) for s in species])
+    said: list[str] = []
+    kept = data.without_held_out_ions(dataset, said.append)
+    assert list(kept.species) == [species[i].key for i in (0, 3, 4)] == [t.id for t in kept.targets]
+    assert said == ["left out: 3 targets with ions or fractional points of B, P, S"]
+
+
+@pytest.mark.parametrize(("config", "message"), [
+    ({}, r"no section \[data\]; it says what is trained on"),
+    ({"data": {"source": []}}, r"\[data\]: unknown key 'source'; did you mean sources\?"),
+    ({"data": {"sources": ["molecule"]}}, "unknown source 'molecule'; did you mean molecules"),
+    ({"data": {"sources": "molecules"}}, "sources is 'molecules', expected a list of strings"),
+    ({"data": {"train_on_test": 1}}, "train_on_test is 1, expected a bool"),
+    ({"data": {"manifests": ["no.json"]}}, "no manifest .*no.json: give a JSON file"),
+    ({"data": {}}, "nothing to train on; name sources"),
+    ({"data": {"sources": ["molecules"]}}, "this source reads files: say where with --data"),
+])
+def test_config_errors_say_what_to_do(config, message):
+    with pytest.raises(InvalidInput, match=message):
+        data.from_config(config)
+
+
+def test_a_source_that_is_added_to_the_registry_takes_part(monkeypatch):
+    monkeypatch.setitem(REGISTRY, "mine", lambda folder, config: at(config["data"]["complexes"] / 4))
+    found = data.from_config({"data": {"sources": ["one_electron", "mine"], "complexes": 3}})
+    assert found.targets[-1].id == "E(H2,0.75)" and len(found.targets) == 13

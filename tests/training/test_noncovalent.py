@@ -80,11 +80,11 @@ def test_the_command_builds_every_record_once(folder, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["noncovalent", *arguments])
         noncovalent.main()
     assert "4 interaction energies of 6 species" in capsys.readouterr().out
-    assert sorted(built) == sorted(noncovalent.members(folder)[0])
+    assert sorted(built) == sorted(noncovalent.members(folder).species)
 
 
 def test_a_record_of_a_member_is_built(tmp_path, folder):
-    found = {key: s for key, s in noncovalent.members(folder)[0].items() if key.startswith("other__he")}
+    found = {key: s for key, s in noncovalent.members(folder).species.items() if key.startswith("other__he")}
     features.build(found, tmp_path / "features", TINY)
     [helium] = found.values()
     assert features.load(helium, tmp_path / "features", TINY).converged

@@ -1,0 +1,171 @@
+"""Manifests: training data in one JSON file, checked when it is read and before it is written.
+
+    {"format": 1, "name": "small", "description": "what this is and where it comes from",
+     "species": {"o":  {"atoms": [["O", 0.0, 0.0, 0.0]], "charge": 0, "spin": 2},
+                 "o+": {"atoms": [["O", 0.0, 0.0, 0.0]], "charge": 1, "spin": 3}},
+     "reactions": [{"id": "IP(O)", "stoichiometry": {"o": -1, "o+": 1, "e-": 1}, "reference": 13.618, "unit": "eV",
+                    "subset": "ionisation", "source": "NIST ASD"}],
+     "fractional": [{"id": "O_cation_0.5", "nuclei": "o", "n_alpha": 4.5, "n_beta": 3.0,
+                     "between": {"o": 0.5, "o+": 0.5}, "subset": "fractional", "source": "straight line"}]}
+
+* species: ``atoms`` in Å, ``charge``, ``spin`` = 2S, optionally ``basis`` (else that of the config's section [data],
+  the diffuse one for every reaction with an anion or a one-electron species).
+* reactions: Σ coefficient · E = ``reference`` in one of `UNITS`, products positive. `e-` and `H+` have energy zero and
+  are written out; mass, charge and spin must balance (`training.balance`), but for ``"spin_change": true``. A single
+  species with coefficient 1 is a total energy; its reference may be "HF" without a unit: its Hartree–Fock energy.
+  ``subset`` names the tolerance in the config.
+* fractional: the nuclei of a species with n_alpha and n_beta electrons, fractions allowed. Its energy is the weighted
+  mean of the end points' own energies, ``between``; the weights sum to 1, or to less where the rest is a bare nucleus.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mlxc.errors import InvalidInput
+from training import manifest_checks
+from training.balance import FREE, completed, content, needs_spin_change
+from training.data import UNITS, Dataset, Species, Target
+
+#: Layout of the file.
+FORMAT = manifest_checks.FORMAT
+
+#: The reference that stands for the Hartree–Fock energy.
+HARTREE_FOCK = manifest_checks.HARTREE_FOCK
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a manifest.
+
+    Raises:
+        InvalidInput: no such file, no JSON, or something in it that does not hold; file and entry are named.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InvalidInput(f"no manifest {path}: give a JSON file such as python -m training.sources writes")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_key_twice)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InvalidInput(f"{path} is not a manifest, which is a JSON file: {error}") from error
+    except _TwiceError as error:
+        raise InvalidInput(f"{path}: key {error} is there twice in one object: rename or remove one") from None
+    manifest_checks.check(found, str(path))
+    return found
+
+
+def write(path: Path, found: dict[str, Any]) -> None:
+    """Checks a manifest and writes it, in one piece or not at all."""
+    path = Path(path)
+    manifest_checks.check(found, str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(_text(found), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def dataset(found: dict[str, Any], basis: str, diffuse_basis: str) -> Dataset:
+    """Species and targets of a manifest.
+
+    Args:
+        found: its content.
+        basis, diffuse_basis: for species that name none; keys then end with the basis.
+    """
+    entries = found["species"]
+    species: dict[str, Species] = {}
+    targets: list[Target] = []
+
+    def add(name: str, chosen: str, of: dict | None = None) -> str:
+        s = manifest_checks.species(name, of or entries[name])
+        key, own = (name, s.basis) if s.basis else (f"{name}__{chosen}", chosen)
+        species[key] = Species(key, s.atoms, s.n_alpha, s.n_beta, own)
+        return key
+
+    for r in found.get("reactions", ()):
+        names = [name for name in r["stoichiometry"] if name not in FREE]
+        chosen = _basis(names, entries, basis, diffuse_basis)
+        terms = tuple((add(name, chosen), r["stoichiometry"][name]) for name in names)
+        reference = None if r["reference"] == HARTREE_FOCK else r["reference"] / UNITS[r["unit"]]
+        targets.append(Target(r["id"], r["subset"], terms, reference))
+    for point in found.get("fractional", ()):
+        chosen = _basis([point["nuclei"], *point["between"]], entries, basis, diffuse_basis)
+        middle = add(point.get("name", point["id"]), chosen, manifest_checks.point_entry(point, entries))
+        ends = tuple((add(name, chosen), -weight) for name, weight in point["between"].items())
+        targets.append(Target(point["id"], point["subset"], ((middle, 1.0), *ends), 0.0))
+    return Dataset(species, targets)
+
+
+def from_dataset(found: Dataset, name: str, description: str, source: str) -> dict[str, Any]:
+    """The content of a manifest that gives a dataset back, its references in Ha.
+
+    Raises:
+        InvalidInput: a target that manifests cannot say.
+    """
+    whole = {key: s for key, s in found.species.items() if not s.is_fractional}
+    contents = {key: content(s) for key, s in whole.items()}
+    reactions, points = [], []
+    for t in found.targets:
+        common = {"id": t.id, "subset": t.group, "source": source}
+        if any(found.species[key].is_fractional for key, _ in t.terms):
+            points.append(common | _point(t, found.species))
+            continue
+        if len({key for key, _ in t.terms}) < len(t.terms):
+            raise InvalidInput(f"target {t.id} has a species twice: add its coefficients")
+        stoichiometry = completed(dict(t.terms), contents) if len(t.terms) > 1 else dict(t.terms)
+        spin = {"spin_change": True} if len(t.terms) > 1 and needs_spin_change(stoichiometry, contents) else {}
+        label = {"reference": HARTREE_FOCK} if t.reference is None else {"reference": t.reference, "unit": "Ha"}
+        reactions.append(common | {"stoichiometry": stoichiometry} | label | spin)
+    return {"format": FORMAT, "name": name, "description": description,
+            "species": {key: _entry(s) for key, s in whole.items()}, "reactions": reactions, "fractional": points}
+
+
+def _entry(s: Species) -> dict[str, Any]:
+    return {"atoms": [[symbol, *position] for symbol, position in s.atoms], "charge": round(s.charge),
+            "spin": round(s.n_alpha - s.n_beta), "basis": s.basis}
+
+
+def _point(t: Target, species: dict[str, Species]) -> dict[str, Any]:
+    (key, first), *ends = t.terms
+    middle = species[key]
+    nuclei = [other for other, _ in ends if species[other].atoms == middle.atoms]
+    if first != 1 or t.reference != 0 or not nuclei or any(species[other].is_fractional for other, _ in ends):
+        raise InvalidInput(f"target {t.id} is not a point between whole occupations of the same nuclei, which is "
+                           "all that a manifest can say of fractions: leave it out")
+    return {"name": key, "nuclei": nuclei[0], "n_alpha": middle.n_alpha, "n_beta": middle.n_beta,
+            "between": {other: -weight for other, weight in ends}}
+
+
+def _basis(names: Iterable[str], entries: dict, basis: str, diffuse_basis: str) -> str:
+    """One basis per reaction, the diffuse one where an anion or a one-electron species takes part."""
+    members = [manifest_checks.species(name, entries[name]) for name in names]
+    return diffuse_basis if any(s.charge < 0 or s.electrons == 1 for s in members) else basis
+
+
+class _TwiceError(ValueError):
+    """A key that one JSON object has twice; Python's reader would keep the last."""
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(repr(next(name for name in names if names.count(name) > 1)))
+    return found
+
+
+def _text(found: dict[str, Any]) -> str:
+    """JSON with one line per species, reaction and point."""
+    def lines(items: list[str], brackets: str) -> str:
+        return f"{brackets[0]}\n  " + ",\n  ".join(items) + f"\n {brackets[1]}" if items else brackets
+
+    parts = []
+    for key, value in found.items():
+        if key == "species":
+            text = lines([f"{json.dumps(k)}: {json.dumps(v)}" for k, v in value.items()], "{}")
+        elif isinstance(value, list):
+            text = lines([json.dumps(v) for v in value], "[]")
+        else:
+            text = json.dumps(value, ensure_ascii=False)
+        parts.append(f"{json.dumps(key)}: {text}")
+    return "{\n " + ",\n ".join(parts) + "\n}\n"
