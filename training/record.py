@@ -24,7 +24,7 @@ from training.functionals import fingerprint
 #: Range-separation parameters whose exact exchange is stored, bohr⁻¹.
 OMEGAS = (0.3, 0.4)
 
-#: The properties of a species that its density depends on; the key tells equal ones from different sources apart.
+#: The properties of a species that are part of the hash.
 DETERMINES = ("key", "atoms", "n_alpha", "n_beta", "basis")
 
 #: Numbers of a record that are stored as attributes.
@@ -162,8 +162,8 @@ def save(folder: Path, species: Species, settings: Settings, record: Record) -> 
 
 
 def _require_finite(species: Species, record: Record):
-    numbers = {name: getattr(record, name) for name in ("weights", "variables", "e_rest", "ex_full", "e_scf",
-                                                        "lost_electrons")}
+    single = ("weights", "variables", "e_rest", "ex_full", "e_scf", "lost_electrons")
+    numbers = {name: getattr(record, name) for name in single}
     numbers |= {f"{kind}[{omega}]": values for kind in ("ex_lr", "ex_sr")
                 for omega, values in getattr(record, kind).items()}
     if bad := [name for name, values in numbers.items() if not np.isfinite(values).all()]:
@@ -214,8 +214,7 @@ def load(species: Species, folder: Path, settings: Settings = STANDARD) -> Recor
         raise InvalidInput(f"{path}, the record of {species.key}, is damaged ({error}): delete it and run again, or "
                            "let training.features compute it anew") from error
     if made_with is not None and (found := differences(json.loads(made_with), identity(species, settings))):
-        raise InvalidInput(f"{path} is no record of {species.key} with these settings: {found}. Files must keep their "
-                           "names; delete it and run again")
+        raise InvalidInput(f"{path} is no record of {species.key} with these settings: {found}; delete it, run again")
     return record
 
 
@@ -223,7 +222,7 @@ def is_whole(path: Path) -> bool:
     """Whether a record is there and can be opened: a file cut short cannot."""
     try:
         with h5py.File(path) as f:
-            return "made_with" in f.attrs or "species" in f.attrs
+            return "species" in f.attrs
     except OSError:
         return False
 
