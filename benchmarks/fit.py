@@ -1,8 +1,8 @@
 """Speed and memory of training: `python benchmarks/fit.py`, with the threads that OMP_NUM_THREADS gives.
 
-Grid points per second through the energies of species (forward) and through their slopes in the parameters (forward
-and backward), and the matrix products of both as a fraction of what the machine does in one large product; and before that the
-peak memory of a process that computes the slopes of more and more species, all in memory and all read from disk.
+The peak memory of a process that computes the slopes of more and more species, all in memory and all read from disk.
+Then grid points per second through the energies of species (forward) and through their slopes in the parameters
+(forward and backward), and the matrix products of both as a fraction of what the machine does in one large product.
 Open shells with random densities; seconds are those of the processor, divided by the number of threads.
 """
 

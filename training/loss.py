@@ -140,6 +140,8 @@ class Scale:
 def scale(targets: Sequence[Target], config: Mapping) -> Scale:
     """What the sections [tolerance], [weight] and [penalty] of a configuration say of the targets.
 
+    ``resample`` in [fit] is the seed of random factors of the weights.
+
     Raises:
         InvalidInput: a group without tolerance, a tolerance that is not positive, an unknown group or penalty.
     """
@@ -156,8 +158,18 @@ def scale(targets: Sequence[Target], config: Mapping) -> Scale:
                                    f"{did_you_mean(name, known)}")
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
                 raise InvalidInput(f"[{section}] {name} is {value!r}, expected a positive number")
-    return Scale(np.array([TERMS.get(t.group, reaction)(t, tolerance[t.group]) for t in targets]),
-                 np.array([float(weight.get(t.group, 1.0)) for t in targets]), penalty)
+    weights = np.array([float(weight.get(t.group, 1.0)) for t in targets])
+    if "resample" in config.get("fit", {}):
+        weights = weights * resampled(len(targets), config["fit"]["resample"])
+    return Scale(np.array([TERMS.get(t.group, reaction)(t, tolerance[t.group]) for t in targets]), weights, penalty)
+
+
+def resampled(count: int, seed: int) -> np.ndarray:
+    """Weights of targets for a member of an ensemble, independent and exponentially distributed with mean 1, (count,).
+
+    The Bayesian bootstrap, doi:10.1214/aos/1176345338.
+    """
+    return np.random.default_rng(seed).exponential(size=count)
 
 
 def huber(r: np.ndarray) -> np.ndarray:

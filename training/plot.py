@@ -39,6 +39,8 @@ def draw(steps: Sequence[dict], path: Path) -> None:
         if len({s["stage"] for s in steps}) > 1:
             change = next(i for i, s in enumerate(steps) if s["stage"] != steps[0]["stage"])
             axis.axvline(change, color="0.6", linestyle=":")
+            axis.annotate(steps[change]["stage"], (change, 0.98), (3, 0), xycoords=("data", "axes fraction"),
+                          textcoords="offset points", va="top", color="0.4")
     temporary = path.with_suffix(".tmp.png")
     figure.savefig(temporary, dpi=110)
     os.replace(temporary, path)

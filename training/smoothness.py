@@ -67,6 +67,7 @@ def _enhancement(functional: Learned, term: Term):
 
 def _second(function, inputs: torch.Tensor) -> torch.Tensor:
     x = inputs.detach().requires_grad_()
-    slope, = torch.autograd.grad(function(x).sum(), x, create_graph=True)
+    mean = function(x).reshape(-1, len(x)).mean(0)  # over the members of an ensemble
+    slope, = torch.autograd.grad(mean.sum(), x, create_graph=True)
     columns = [torch.autograd.grad(slope[:, i].sum(), x, retain_graph=True)[0][:, i] for i in range(x.shape[1])]
     return torch.stack(columns).detach()

@@ -50,37 +50,45 @@ def main():
 def run(path: Path, references: Path | None, records: Path, out: Path, restart: bool = False) -> None:
     """The command with its arguments."""
     config = configuration.read(path)
-    species, targets = training_set(config, references)
-    part, settings = (parallel.rank(), parallel.size()), features.Settings.of(config)
-    features.build(species, records, settings, part=part)
-    if "grid" in config["tolerance"]:
-        features.build(smoothness.small(species), records, smoothness.coarser(settings), part=part)
-    parallel.wait()
-    saved = checkpoint_path(out, config)
-    if restart and parallel.rank() == 0:
-        saved.unlink(missing_ok=True)
-    parallel.wait()
-    functional, used, text = train(config, species, targets, records, out=out)
+    dataset, settings = data.from_config(config, references), features.Settings.of(config)
+    make_densities(config, dataset, records, settings)
+    if restart:
+        _remove_checkpoints(out, config)
+    functional, used, text = train(config, dataset.species, dataset.targets, records, out=out)
     if parallel.rank() == 0:
         print(text)
-        print("written:", zoo.save(out, functional, card(config, functional, species, used)))
-        saved.unlink(missing_ok=True)
+        print("written:", zoo.save(out, functional, card(config, functional, dataset.species, used)))
+        _remove_checkpoints(out, config)
+
+
+def make_densities(config: Mapping, dataset: Dataset, folder: Path, settings: features.Settings,
+                   workers: int = 1) -> None:
+    """Computes the records that a fit needs and that are missing; processes under torchrun share them."""
+    part = (parallel.rank(), parallel.size())
+    features.build(dataset.species, folder, settings, workers, part=part)
+    if "grid" in config["tolerance"]:
+        features.build(smoothness.small(dataset.species), folder, smoothness.coarser(settings), workers, part=part)
+    parallel.wait()
 
 
 def checkpoint_path(out: Path, config: Mapping) -> Path:
-    """Where the last step of an unfinished fit lies."""
+    """Where the last step of a fit lies until its model is written."""
     return Path(out) / f"{config['model']['name']}.checkpoint.npz"
 
 
-def training_set(config: dict, folder: Path | None) -> Dataset:
-    """The species and targets of a configuration."""
-    return data.from_config(config, folder)
+def _remove_checkpoints(out: Path, config: Mapping) -> None:
+    """Those of the fit, or of all members of an ensemble, which have folders of their own."""
+    path = checkpoint_path(out, config)
+    if parallel.rank() == 0:
+        for found in (path, *path.parent.glob(f"[0-9]*/{path.name}")):
+            found.unlink(missing_ok=True)
+    parallel.wait()
 
 
-def train(config: dict, species: dict[str, Species], targets: Sequence[Target], folder: Path,
+def train(config: Mapping, species: dict[str, Species], targets: Sequence[Target], folder: Path,
           log: Callable[[str], object] = print, out: Path | None = None, begin: np.ndarray | None = None,
           settings: features.Settings | None = None) -> tuple[Learned, list[Target], str]:
-    """Fits the functional of a configuration.
+    """Fits the functional of a configuration, one member where it asks for an ensemble.
 
     Args:
         config: as `configuration.checked` accepts it.
@@ -98,29 +106,54 @@ def train(config: dict, species: dict[str, Species], targets: Sequence[Target], 
         InvalidInput: a target without species, label or tolerance; a record that is missing or broken.
         CheckpointError: see `optimise`.
     """
-    settings = features.Settings.of(config) if settings is None else settings
+    settings = features.Settings.of(dict(config)) if settings is None else settings
     logged = Log(log, out, config["model"]["name"])
     torch.manual_seed(config["fit"]["seed"])
     functional = KINDS[config["model"]["kind"]](config["exchange"], config["network"], config["model"]["name"])
+    energies, wanted = prepared(config, Dataset(species, list(targets)), functional, folder, settings)
+    usable = fit.resolve(wanted, energies)
+    if lost := sorted(set(species) - set(energies)):
+        logged.write(f"left out, not converged: {', '.join(lost)}")
+    logged.write(f"{len(energies)} species, {len(usable)} of {len(wanted)} targets, "
+                 f"{sum(p.numel() for p in functional.parameters())} parameters")
+    start = time.perf_counter()
+    optimise(functional, energies, usable, config, logged, None if out is None else checkpoint_path(out, config), begin)
+    logged.write(f"fitted in {time.perf_counter() - start:.0f} s")
+    return functional, usable, _report(functional, usable, energies)
+
+
+def prepared(config: Mapping, dataset: Dataset, functional: Learned, folder: Path,
+             settings: features.Settings) -> tuple[dict[str, fit.Energies], list[Target]]:
+    """The species whose SCF converged, and all targets, with those that the config's groups add.
+
+    Raises:
+        InvalidInput: a target without species or label; a record that is missing or broken.
+    """
+    species, targets = dataset
     if "curvature" in config["tolerance"]:
         targets = [*targets, *loss.curvatures(targets)]
     _check(species, targets)
     memory = 1e9 * config["fit"]["memory_gb"] if "memory_gb" in config["fit"] else fit.MEMORY
-    prepared = fit.prepare(functional, species.values(), folder, config["dispersion"], settings, memory)
+    found = fit.prepare(functional, species.values(), folder, config["dispersion"], settings, memory)
     if "grid" in config["tolerance"]:
-        memory -= sum(fit.size(e.terms) for e in prepared.values() if isinstance(e.terms, tuple))
-        targets = [*targets, *smoothness.on_two_grids(functional, species, prepared, folder, config["dispersion"],
+        memory -= sum(fit.size(e.terms) for e in found.values() if isinstance(e.terms, tuple))
+        targets = [*targets, *smoothness.on_two_grids(functional, species, found, folder, config["dispersion"],
                                                       settings, memory)]
-    usable = fit.resolve(targets, prepared)
-    if lost := sorted(set(species) - set(prepared)):
-        logged.write(f"left out, not converged: {', '.join(lost)}")
-    logged.write(f"{len(prepared)} species, {len(usable)} of {len(targets)} targets, "
-                 f"{sum(p.numel() for p in functional.parameters())} parameters")
-    start = time.perf_counter()
-    optimise(functional, prepared, usable, config, logged, None if out is None else checkpoint_path(out, config), begin)
-    logged.write(f"fitted in {time.perf_counter() - start:.0f} s")
-    errors = fit.residuals(usable, fit.energies(functional, prepared))
-    return functional, usable, f"{table(usable, errors)}\n{roughness(functional)}"
+    return found, targets
+
+
+def evaluated(config: Mapping, dataset: Dataset, functional: Learned, folder: Path,
+              settings: features.Settings) -> str:
+    """The table of a functional that is there already."""
+    energies, targets = prepared(config, dataset, functional, folder, settings)
+    return _report(functional, fit.resolve(targets, energies), energies)
+
+
+def _report(functional: Learned, targets: Sequence[Target], energies: Mapping[str, fit.Energies]) -> str:
+    """Errors per group and roughness."""
+    rough = ", ".join(f"{name} {value:.2f}" for name, value in smoothness.roughness(functional).items())
+    errors = fit.residuals(targets, fit.energies(functional, energies))
+    return f"{table(targets, errors)}\nroughness (rms second derivative in the inputs): {rough}"
 
 
 def _check(species: Mapping[str, Species], targets: Sequence[Target]) -> None:
@@ -148,13 +181,7 @@ def table(targets: Sequence[Target], errors: np.ndarray) -> str:
     return "\n".join(lines)
 
 
-def roughness(functional: Learned) -> str:
-    """`smoothness.roughness` as text."""
-    found = ", ".join(f"{name} {value:.2f}" for name, value in smoothness.roughness(functional).items())
-    return f"roughness (rms second derivative in the inputs): {found}"
-
-
-def card(config: dict, functional: Learned, species: dict[str, Species], used: Sequence[Target]) -> dict:
+def card(config: Mapping, functional: Learned, species: dict[str, Species], used: Sequence[Target]) -> dict:
     """The model card's fields, all but the weights.
 
     Args:
@@ -185,7 +212,7 @@ def card(config: dict, functional: Learned, species: dict[str, Species], used: S
             "data_hash": hashlib.sha256(content.encode()).hexdigest(),
             "date": time.strftime("%Y-%m-%d"),
             "summary": f"{len(used)} targets ({counts}) of {len(fitted)} species; densities of "
-                       f"{features.Settings.of(config).xc}; {config['model']['data']}",
+                       f"{features.Settings.of(dict(config)).xc}; {config['model']['data']}",
             "tolerance_kcal": config["tolerance"],
             "fit": config["fit"],
         } | {name: config[name] for name in ("weight", "penalty") if name in config},

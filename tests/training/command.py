@@ -10,20 +10,20 @@ import signal
 from types import SimpleNamespace
 
 from tests.training.conftest import SPECIES, TARGETS
-from training import checkpoint, optimise, train
+from training import checkpoint, data, optimise, train
 
 #: What is fitted.
 CHOSEN = {key: SPECIES[key] for key in ("H", "H2", "H2+", "He")}
 
 
-def training_set(*_):
+def dataset(*_) -> data.Dataset:
     """Species and targets, whatever the configuration says."""
-    return CHOSEN, [t for t in TARGETS if {key for key, _ in t.terms} <= CHOSEN.keys()]
+    return data.Dataset(CHOSEN, [t for t in TARGETS if {key for key, _ in t.terms} <= CHOSEN.keys()])
 
 
 def main():
     """The command with the tests' data."""
-    train.training_set = training_set
+    data.from_config = dataset
     written = []
 
     def save(*arguments):

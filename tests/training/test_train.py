@@ -69,7 +69,7 @@ def trained(tmp_path_factory):
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", arguments)
-        patch.setattr(train, "training_set", lambda *_: (chosen, targets))
+        patch.setattr(data, "from_config", lambda *_: data.Dataset(chosen, targets))
         patch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(map(str, words))))
         patch.setattr(train.train, "__defaults__", (lines.append, *train.train.__defaults__[1:]))
         train.main()
