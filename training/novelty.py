@@ -8,7 +8,6 @@ its molecules that have a nearer neighbour in it.
 
 import argparse
 import sys
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from pyscf.data.elements import charge as nuclear_charge
 
 from mlxc.errors import InvalidInput, MlxcError
 from mlxc.structure import read_xyz
-from training import balance
+from training import balance, configuration
 from training.data import PROJECT, Species, from_config, occupied
 from training.fingerprint import Fingerprint, difference
 
@@ -102,7 +101,7 @@ def main() -> None:
     path = args.config or CONFIGS / ("mlxc_lh.toml" if args.data else "toy.toml")
     try:
         species = molecule(args.file, args.charge, args.spin)
-        print(novelty(species, from_config(tomllib.loads(path.read_text()), args.data).species.values()))
+        print(novelty(species, from_config(configuration.read(path), args.data).species.values()))
     except MlxcError as error:
         sys.exit(f"{parser.prog}: {error}")
 

@@ -43,6 +43,9 @@ def test_command_compares_a_file_with_the_projects_own_set(tmp_path, monkeypatch
     monkeypatch.setattr(sys, "argv", ["novelty", str(path), "--charge", "-1"])
     novelty.main()
     assert capsys.readouterr().out.splitlines()[0] == "elements, charge and spin occur in the training set"
+    monkeypatch.setattr(sys, "argv", ["novelty", str(path), "--config", "no.toml"])
+    with pytest.raises(SystemExit, match="no.toml cannot be read"):
+        novelty.main()
     monkeypatch.setattr(sys, "argv", ["novelty", str(path), "--spin", "2"])
     with pytest.raises(SystemExit, match="9 electrons cannot have 2 unpaired: correct --charge or --spin"):
         novelty.main()
