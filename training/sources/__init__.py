@@ -10,13 +10,16 @@ from pathlib import Path
 
 from mlxc.errors import InvalidInput
 from training.data import Dataset
-from training.sources import g2, gmtkn55, periodic_table, reference
+from training.sources import g2, gmtkn55, occupations, periodic_table, reference
 
 #: Name → function(folder, config). Add a source here and a config can name it.
 SOURCES: dict[str, Callable[[Path | None, dict], Dataset]] = {
     "one_electron": lambda folder, config: reference.one_electron(),
     "atoms": lambda folder, config: reference.atoms(_needed(folder)),
     "fractional": lambda folder, config: reference.fractional(_needed(folder)),
+    "fractional_molecules": lambda folder, config: occupations.molecules(_needed(folder)),
+    "fractional_dimers": lambda folder, config: occupations.dimers(),
+    "fractional_spins": lambda folder, config: occupations.spins(_needed(folder)),
     "molecules": lambda folder, config: reference.molecules(_needed(folder)),
     "complexes": lambda folder, config: reference.grouped(
         reference.complexes(_needed(folder), config["data"]["complexes"]), "noncovalent"),
