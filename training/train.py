@@ -58,7 +58,7 @@ def run(path: Path, references: Path | None, records: Path, out: Path, restart: 
     if parallel.rank() == 0:
         print(text)
         print("written:", zoo.save(out, functional, card(config, functional, dataset.species, used)))
-        _remove_checkpoints(out, config)
+    _remove_checkpoints(out, config)
 
 
 def make_densities(config: Mapping, dataset: Dataset, folder: Path, settings: features.Settings,

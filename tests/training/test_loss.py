@@ -85,6 +85,18 @@ def test_a_weight_counts_a_group_as_often():
     assert values[0] > one.at(moved)[0]
 
 
+def test_members_of_an_ensemble_weigh_targets_at_random():
+    """Mean and standard deviation 1; the same for the same seed, on top of the groups' weights."""
+    weights = loss.resampled(20000, 3)
+    assert (weights.mean(), weights.std()) == pytest.approx((1, 1), abs=0.03) and weights.min() > 0
+    targets = [Target(str(i), ("even", "odd")[i % 2], (), 0.0) for i in range(12)]
+    scales = [loss.scale(targets, toy.CONFIG | {"weight": {"odd": 2.0}, "fit": fit}) for fit in (
+        {}, {"resample": 0}, {"resample": 0}, {"resample": 1})]
+    plain, one, same, other = (s.weight for s in scales)
+    assert np.array_equal(one, plain * loss.resampled(12, 0)) and np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
 @pytest.mark.parametrize("name, mixin", [("uniform_gas", violators.Offset), ("correlation_sign", violators.Unbounded)])
 @pytest.mark.parametrize("base", (RangeSeparated, LocalHybrid))
 def test_penalties_vanish_where_a_constraint_is_hard_and_see_its_violator(name, mixin, base):

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mlxc.xc import violations
+from mlxc.xc.ensemble import combine
 from tests.functionals import random_functional, random_local_hybrid
 from tests.training.conftest import SPECIES, TINY
 from training import features, fit, smoothness
@@ -51,6 +53,15 @@ def test_roughness_is_small_for_linear_forms_and_grows_with_wiggles(make):
         assert all(after[other] == before[other] for other in after if other != name)
 
 
+def test_roughness_of_a_mean_is_that_of_the_mean():
+    """Two equal members have their own; wiggles of two different ones partly cancel."""
+    one, other = random_local_hybrid(0.4, 1), random_local_hybrid(0.4, 2)
+    alone = [smoothness.roughness(f) for f in (one, other)]
+    assert smoothness.roughness(combine([one, one], "mlxc_twice")) == pytest.approx(alone[0])
+    both = smoothness.roughness(combine([one, other], "mlxc_both"))
+    assert all(0 < both[name] < (alone[0][name] + alone[1][name]) / 2 for name in both)
+
+
 def test_roughness_is_the_second_derivative():
     """Of F = 1 + κ tanh(c u) alone, against finite differences in u."""
     functional = random_functional(0.0, depth=0)
@@ -58,8 +69,6 @@ def test_roughness_is_the_second_derivative():
         for p in functional.networks["exchange"].parameters():
             p.zero_()
         functional.networks["exchange"].linear.bias[0] = 2.0
-    from mlxc.xc import violations
-
     terms = [t for t in functional.terms(violations.sampled_density(300)) if t.network == "exchange"]
     u, h = torch.cat([t.u for t in terms]), 1e-4
     f = lambda x: 0.804 * torch.tanh(2 * x)  # noqa: E731

@@ -182,6 +182,16 @@ def test_curvature_between_whole_charges_is_fitted_where_it_has_a_tolerance(reco
     assert [t.id for t in used] == ["H_0.75", "curvature(H_0.75)"] and "curvature" in lines[-2]
 
 
+def test_checkpoints_of_a_fit_and_of_its_members_are_removed(tmp_path):
+    name = f"{NAME}.checkpoint.npz"
+    kept = [tmp_path / "other.checkpoint.npz", tmp_path / "round1" / name]
+    for path in (tmp_path / name, tmp_path / "0" / name, tmp_path / "12" / name, *kept):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    train._remove_checkpoints(tmp_path, config())
+    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == kept
+
+
 def test_errors_end_the_command_with_one_sentence(tmp_path, monkeypatch):
     path = tmp_path / "config.toml"
     path.write_text(CONFIG.replace("ridge", "rigde"))
