@@ -3,7 +3,8 @@
     python benchmarks/cost.py water benzene tetradecane [--scf]
 
 Each functional runs in a process of its own, one after another, on the same density, with the threads that
-OMP_NUM_THREADS gives; only the ratios mean anything. Memory is the peak of a fresh process that does the XC call
+OMP_NUM_THREADS gives. Seconds are those of the processors, which a busy machine changes least; only the ratios mean
+anything. Memory is the peak of a fresh process that does the XC call
 alone, above the same process with r2SCAN. What a process frees it keeps (glibc's settings below): where the system
 takes memory back, as hosts of virtual machines do, PySCF's large buffers cost more the longer it takes until they are
 allocated again, which would be counted against whatever runs in between.
@@ -101,9 +102,9 @@ def measure(molecule: str, xc: str, scf: bool, repeats: int) -> dict:
 
 
 def _seconds(work) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def main():
@@ -112,6 +113,7 @@ def main():
     parser.add_argument("molecules", nargs="+", choices=list(MOLECULES))
     parser.add_argument("--scf", action="store_true", help="whole SCFs too")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--functionals", nargs="+", default=FUNCTIONALS, help="those of the table")
     parser.add_argument("--xc", help="measure one functional in this process and print JSON")
     args = parser.parse_args()
     if args.xc:
@@ -120,7 +122,7 @@ def main():
     print("| molecule | functional | points | nr_rks s | ÷ r2scan | SCF s (cycles) | ÷ wb97m_v | memory − r2scan, MB |")
     print("|---|---|---|---|---|---|---|---|")
     for molecule in args.molecules:
-        found = {xc: _in_process(molecule, xc, args) for xc in FUNCTIONALS}
+        found = {xc: _in_process(molecule, xc, args) for xc in args.functionals}
         for xc, r in found.items():
             base, hybrid = found["r2scan"], found["wb97m_v"]
             scf = f"{r['scf_s']:.1f} ({r['cycles']}) | {r['scf_s'] / hybrid['scf_s']:.2f}" if args.scf else "– | –"

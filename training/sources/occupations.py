@@ -48,7 +48,8 @@ def dimers() -> Dataset:
 def spins(folder: Path) -> Dataset:
     """Atoms whose spin is spread over a degenerate level: as low as with all of it in one spin."""
     atoms = read(folder / "atoms_public.json")["atoms"]
-    species, targets = {}, []
+    species: dict[str, Species] = {}
+    targets = []
     for entry in read(folder / "fractional_public.json")["fractional_spin"]:
         z, spin = atoms[entry["element"]]["Z"], atoms[entry["element"]]["spin"]["neutral"]
         middle = atom(entry["element"], entry["na"], entry["nb"])
