@@ -6,29 +6,14 @@ while it runs: started again after a kill, the command goes on from there. Sever
 """
 
 import argparse
-import hashlib
-import json
-import math
 import sys
-import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from mlxc import zoo
-from mlxc.errors import InvalidInput, MlxcError
-from mlxc.suggest import did_you_mean
-from mlxc.xc.constraints import CLAIMS
-from mlxc.xc.functional import Learned
-from mlxc.zoo.store import KINDS
-from training import configuration, data, features, fit, loss, parallel, smoothness
-from training.data import Dataset, Species, Target
-from training.log import Log
-from training.optimise import optimise
+from mlxc.errors import MlxcError
+from training import configuration, data, ensemble, features, parallel
+from training.member import make_densities, remove_checkpoints
+from training.model_card import card
 
 
 def main():
@@ -53,170 +38,12 @@ def run(path: Path, references: Path | None, records: Path, out: Path, restart: 
     dataset, settings = data.from_config(config, references), features.Settings.of(config)
     make_densities(config, dataset, records, settings)
     if restart:
-        _remove_checkpoints(out, config)
-    functional, used, text = train(config, dataset.species, dataset.targets, records, out=out)
+        remove_checkpoints(out, config)
+    functional, used, text = ensemble.fitted(config, dataset, records, settings, out)
     if parallel.rank() == 0:
         print(text)
-        print("written:", zoo.save(out, functional, card(config, functional, dataset.species, used)))
-    _remove_checkpoints(out, config)
-
-
-def make_densities(config: Mapping, dataset: Dataset, folder: Path, settings: features.Settings,
-                   workers: int = 1) -> None:
-    """Computes the records that a fit needs and that are missing; processes under torchrun share them."""
-    part = (parallel.rank(), parallel.size())
-    features.build(dataset.species, folder, settings, workers, part=part)
-    if "grid" in config["tolerance"]:
-        features.build(smoothness.small(dataset.species), folder, smoothness.coarser(settings), workers, part=part)
-    parallel.wait()
-
-
-def checkpoint_path(out: Path, config: Mapping) -> Path:
-    """Where the last step of a fit lies until its model is written."""
-    return Path(out) / f"{config['model']['name']}.checkpoint.npz"
-
-
-def _remove_checkpoints(out: Path, config: Mapping) -> None:
-    """Those of the fit, or of all members of an ensemble, which have folders of their own."""
-    path = checkpoint_path(out, config)
-    if parallel.rank() == 0:
-        for found in (path, *path.parent.glob(f"[0-9]*/{path.name}")):
-            found.unlink(missing_ok=True)
-    parallel.wait()
-
-
-def train(config: Mapping, species: dict[str, Species], targets: Sequence[Target], folder: Path,
-          log: Callable[[str], object] = print, out: Path | None = None, begin: np.ndarray | None = None,
-          settings: features.Settings | None = None) -> tuple[Learned, list[Target], str]:
-    """Fits the functional of a configuration, one member where it asks for an ensemble.
-
-    Args:
-        config: as `configuration.checked` accepts it.
-        species, targets: what is fitted.
-        folder: of the records.
-        log: receives lines of text.
-        out: folder of the checkpoint and of the log's files; None for none.
-        begin: parameters to begin with; the ridge pulls to the start that the seed gives all the same.
-        settings: the records' settings; None for those of the configuration.
-
-    Returns:
-        (functional, used, table): the targets whose species all converged, and the errors per group, kcal/mol.
-
-    Raises:
-        InvalidInput: a target without species, label or tolerance; a record that is missing or broken.
-        CheckpointError: see `optimise`.
-    """
-    settings = features.Settings.of(dict(config)) if settings is None else settings
-    logged = Log(log, out, config["model"]["name"])
-    torch.manual_seed(config["fit"]["seed"])
-    functional = KINDS[config["model"]["kind"]](config["exchange"], config["network"], config["model"]["name"])
-    energies, wanted = prepared(config, Dataset(species, list(targets)), functional, folder, settings)
-    usable = fit.resolve(wanted, energies)
-    if lost := sorted(set(species) - set(energies)):
-        logged.write(f"left out, not converged: {', '.join(lost)}")
-    logged.write(f"{len(energies)} species, {len(usable)} of {len(wanted)} targets, "
-                 f"{sum(p.numel() for p in functional.parameters())} parameters")
-    start = time.perf_counter()
-    optimise(functional, energies, usable, config, logged, None if out is None else checkpoint_path(out, config), begin)
-    logged.write(f"fitted in {time.perf_counter() - start:.0f} s")
-    return functional, usable, _report(functional, usable, energies)
-
-
-def prepared(config: Mapping, dataset: Dataset, functional: Learned, folder: Path,
-             settings: features.Settings) -> tuple[dict[str, fit.Energies], list[Target]]:
-    """The species whose SCF converged, and all targets, with those that the config's groups add.
-
-    Raises:
-        InvalidInput: a target without species or label; a record that is missing or broken.
-    """
-    species, targets = dataset
-    if "curvature" in config["tolerance"]:
-        targets = [*targets, *loss.curvatures(targets)]
-    _check(species, targets)
-    memory = 1e9 * config["fit"]["memory_gb"] if "memory_gb" in config["fit"] else fit.MEMORY
-    found = fit.prepare(functional, species.values(), folder, config["dispersion"], settings, memory)
-    if "grid" in config["tolerance"]:
-        memory -= sum(fit.size(e.terms) for e in found.values() if isinstance(e.terms, tuple))
-        targets = [*targets, *smoothness.on_two_grids(functional, species, found, folder, config["dispersion"],
-                                                      settings, memory)]
-    return found, targets
-
-
-def evaluated(config: Mapping, dataset: Dataset, functional: Learned, folder: Path,
-              settings: features.Settings) -> str:
-    """The table of a functional that is there already."""
-    energies, targets = prepared(config, dataset, functional, folder, settings)
-    return _report(functional, fit.resolve(targets, energies), energies)
-
-
-def _report(functional: Learned, targets: Sequence[Target], energies: Mapping[str, fit.Energies]) -> str:
-    """Errors per group and roughness."""
-    rough = ", ".join(f"{name} {value:.2f}" for name, value in smoothness.roughness(functional).items())
-    errors = fit.residuals(targets, fit.energies(functional, energies))
-    return f"{table(targets, errors)}\nroughness (rms second derivative in the inputs): {rough}"
-
-
-def _check(species: Mapping[str, Species], targets: Sequence[Target]) -> None:
-    """Every target has a label and its species."""
-    for t in targets:
-        if t.reference is not None and not math.isfinite(t.reference):
-            raise InvalidInput(f"target {t.id} of group {t.group} has the reference {t.reference}: "
-                               "correct its label in the reference files")
-        for key, _ in t.terms:
-            if key not in species:
-                raise InvalidInput(f"target {t.id} of group {t.group} needs species {key}, which is not among the "
-                                   f"{len(species)} that are given{did_you_mean(key, species)}")
-
-
-def table(targets: Sequence[Target], errors: np.ndarray) -> str:
-    """Mean absolute, mean signed and worst error per group, as text."""
-    groups = defaultdict(list)
-    for target, error in zip(targets, errors, strict=True):
-        groups[target.group].append((abs(error), error, target.id))
-    lines = [f"{'group':16s} {'n':>4s} {'MAE':>8s} {'MSE':>8s}   worst (kcal/mol)"]
-    for name, found in groups.items():
-        absolute, signed = np.mean([x[0] for x in found]), np.mean([x[1] for x in found])
-        _, worst, id_ = max(found)
-        lines.append(f"{name:16s} {len(found):4d} {absolute:8.2f} {signed:+8.2f}   {worst:+.2f} {id_}")
-    return "\n".join(lines)
-
-
-def card(config: Mapping, functional: Learned, species: dict[str, Species], used: Sequence[Target]) -> dict:
-    """The model card's fields, all but the weights.
-
-    Args:
-        config: the configuration.
-        functional: the fitted one.
-        species: by key.
-        used: the targets that were fitted.
-    """
-    fitted = {key: species[key] for t in used for key, _ in t.terms if key in species}  # on a coarse grid: the same
-    content = json.dumps([[asdict(s) for s in fitted.values()], [asdict(t) for t in used]], sort_keys=True)
-    counts = ", ".join(f"{n} {group}" for group, n in Counter(t.group for t in used).items())
-    whole = [s for s in fitted.values() if float(s.charge).is_integer()]
-    model = {key: config["model"][key] for key in ("name", "version", "description", "kind")}
-    exact = {key: getattr(functional, key) for key in ("omega", "sr_fraction", "lr_fraction")}
-    tested = {"train_on_test": True} if config.get("data", {}).get("train_on_test") else {}
-    return model | {
-        "claims": CLAIMS[model["kind"]],
-        "exchange": config["exchange"] | exact,
-        "network": config["network"],
-        "dispersion": config["dispersion"],
-        "domain": {
-            "elements": sorted({a[0] for s in whole for a in s.atoms}, key=lambda e: data.nuclear_charge(e)),
-            "charges": sorted({round(s.charge) for s in whole if s.electrons > 1}),
-            "spins": sorted({round(s.n_alpha - s.n_beta) for s in whole}),
-        },
-        "grid": {"level": 2, "advice": "level 2 or finer"},
-        "training": tested | {
-            "data_hash": hashlib.sha256(content.encode()).hexdigest(),
-            "date": time.strftime("%Y-%m-%d"),
-            "summary": f"{len(used)} targets ({counts}) of {len(fitted)} species; densities of "
-                       f"{features.Settings.of(dict(config)).xc}; {config['model']['data']}",
-            "tolerance_kcal": config["tolerance"],
-            "fit": config["fit"],
-        } | {name: config[name] for name in ("weight", "penalty") if name in config},
-    }
+        print("written:", zoo.save(out, functional, card(config, functional, dataset, used, settings.xc)))
+    remove_checkpoints(out, config)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from mlxc.errors import InvalidInput
 from mlxc.xc.constraints import CLAIMS, measure
 from tests.functionals import random_functional
 from tests.training.conftest import SPECIES, TARGETS, TINY
-from training import data, train
+from training import data, ensemble, member, train
 from training.data import Target
+from training.model_card import card
 
 NAME = "tiny_rs"
 
@@ -71,7 +72,7 @@ def trained(tmp_path_factory):
         patch.setattr(sys, "argv", arguments)
         patch.setattr(data, "from_config", lambda *_: data.Dataset(chosen, targets))
         patch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(map(str, words))))
-        patch.setattr(train.train, "__defaults__", (lines.append, *train.train.__defaults__[1:]))
+        patch.setattr(ensemble.fitted, "__defaults__", (*ensemble.fitted.__defaults__[:-1], lines.append))
         train.main()
     return "\n".join(lines), folder / "out"
 
@@ -124,7 +125,7 @@ def test_the_model_is_left_and_the_checkpoint_is_not(trained):
 
 def test_data_hash_depends_on_species_and_targets():
     def data_hash(species, targets):
-        return train.card(config(), FUNCTIONAL, species, targets)["training"]["data_hash"]
+        return card(config(), FUNCTIONAL, data.Dataset(species, targets), targets, "pbe")["training"]["data_hash"]
 
     other_basis = SPECIES | {"H2": replace(SPECIES["H2"], basis="sto-3g")}
     hashes = {data_hash(SPECIES, TARGETS), data_hash(SPECIES, TARGETS[:-1]), data_hash(other_basis, TARGETS),
@@ -135,14 +136,15 @@ def test_data_hash_depends_on_species_and_targets():
 
 def test_domain_leaves_out_fractional_and_one_electron_charges():
     """A bare proton's electron says nothing about cations."""
-    domain = train.card(config(), FUNCTIONAL, SPECIES, TARGETS)["domain"]
+    domain = card(config(), FUNCTIONAL, data.Dataset(SPECIES, TARGETS), TARGETS, "pbe")["domain"]
     assert domain == {"elements": ["H", "He"], "charges": [0], "spins": [0, 1]}
 
 
 def test_same_seed_gives_the_same_start():
     settings = config() | {"fit": {"seed": 3, "ridge": 0.03, "steps": 0}}
-    starts = [train.train(settings, {}, [], "nowhere", log=lambda _: None)[0] for _ in range(2)]
-    other = train.train(settings | {"fit": settings["fit"] | {"seed": 4}}, {}, [], "nowhere", log=lambda _: None)[0]
+    starts = [member.fitted(settings, data.Dataset({}, []), "nowhere", TINY, log=lambda _: None)[0] for _ in range(2)]
+    reseeded = settings | {"fit": settings["fit"] | {"seed": 4}}
+    other = member.fitted(reseeded, data.Dataset({}, []), "nowhere", TINY, log=lambda _: None)[0]
     one, two, three = ([p.detach().numpy() for p in f.parameters()] for f in (*starts, other))
     assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(one, three, strict=True))
@@ -150,14 +152,15 @@ def test_same_seed_gives_the_same_start():
 
 def test_table_names_the_worst_of_each_group():
     targets = [Target("a", "g", (), 0.0), Target("b", "g", (), 0.0), Target("c", "h", (), 0.0)]
-    lines = train.table(targets, np.array([1.0, -3.0, 0.5])).splitlines()
+    lines = member.table(targets, np.array([1.0, -3.0, 0.5])).splitlines()
     assert lines[1].split() == ["g", "2", "2.00", "-1.00", "-3.00", "b"]
     assert lines[2].split() == ["h", "1", "0.50", "+0.50", "+0.50", "c"]
 
 
 def test_the_card_says_that_test_data_were_trained_on():
     def said(section):
-        return train.card(config() | section, FUNCTIONAL, SPECIES, TARGETS)["training"].get("train_on_test")
+        made = card(config() | section, FUNCTIONAL, data.Dataset(SPECIES, TARGETS), TARGETS, "pbe")
+        return made["training"].get("train_on_test")
 
     assert said({"data": {"train_on_test": True}}) is True
     assert said({"data": {"train_on_test": False}}) is said({}) is None
@@ -171,14 +174,14 @@ def test_the_card_says_that_test_data_were_trained_on():
 ])
 def test_a_target_that_cannot_be_fitted_is_named(records, target, reason):
     with pytest.raises(InvalidInput, match=reason):
-        train.train(config(), SPECIES, [target], records, log=lambda _: None, settings=TINY)
+        member.fitted(config(), data.Dataset(SPECIES, [target]), records, TINY, log=lambda _: None)
 
 
 def test_curvature_between_whole_charges_is_fitted_where_it_has_a_tolerance(records):
     lines: list[str] = []
     settings = config() | {"tolerance": {"fractional": 1.0, "curvature": 5.0}}
     fractional = [t for t in TARGETS if t.group == "fractional"]
-    used = train.train(settings, SPECIES, fractional, records, lines.append, settings=TINY)[1]
+    used = member.fitted(settings, data.Dataset(SPECIES, fractional), records, TINY, lines.append)[1]
     assert [t.id for t in used] == ["H_0.75", "curvature(H_0.75)"] and "curvature" in lines[-2]
 
 
@@ -188,7 +191,7 @@ def test_checkpoints_of_a_fit_and_of_its_members_are_removed(tmp_path):
     for path in (tmp_path / name, tmp_path / "0" / name, tmp_path / "12" / name, *kept):
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    train._remove_checkpoints(tmp_path, config())
+    member.remove_checkpoints(tmp_path, config())
     assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == kept
 
 

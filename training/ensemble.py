@@ -1,0 +1,66 @@
+"""An ensemble: members of one form, fitted from other seeds to resampled targets; the functional is their mean.
+
+Member m of M starts from seed + m, and weighs every target with a random number of mean 1 (`resample`, the Bayesian
+bootstrap: `loss.resampled`), on the same densities as all others. Where the targets decide, the members
+agree; where they say nothing, the members differ. Whether their spread tells the error is measured, not assumed
+(`training.spread`).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlxc.xc.ensemble import Ensemble, combine
+from mlxc.xc.functional import Learned
+from training import fit, member
+from training.data import Dataset, Target
+from training.features import Settings
+from training.objective import theta
+
+
+def fitted(config: Mapping[str, Any], dataset: Dataset, folder: Path, settings: Settings, out: Path | None = None,
+           begin: Learned | None = None, log=print) -> tuple[Learned, list[Target], str]:
+    """The functional of a configuration: the mean of its members where the section [ensemble] asks for some.
+
+    Args:
+        config: as `configuration.checked` accepts it.
+        dataset: what is fitted.
+        folder: of the records.
+        settings: theirs.
+        out: folder of logs and checkpoints, those of member m in a folder ``m`` of it; None for none.
+        begin: functional to begin with, of the same number of members; the ridge pulls to the seeds' starts.
+        log: receives lines of text.
+
+    Returns:
+        (functional, used, table) as `member.fitted`, of the mean.
+    """
+    size = config.get("ensemble", {}).get("members", 1)
+    starts = [None] * size if begin is None else [theta(f) for f in members(begin)]
+    if size == 1:
+        return member.fitted(config, dataset, folder, settings, log, out, starts[0])
+    found = []
+    for m, start in enumerate(starts):
+        log(f"member {m + 1} of {size}")
+        place = None if out is None else out / str(m)
+        functional, used, _ = member.fitted(member_config(config, m), dataset, folder, settings, log, place, start)
+        found.append(functional)
+    mean = combine(found, config["model"]["name"])
+    return mean, used, member.evaluated(config, dataset, mean, folder, settings)
+
+
+def member_config(config: Mapping[str, Any], m: int) -> dict[str, Any]:
+    """The configuration of member m by itself."""
+    rest = {section: values for section, values in config.items() if section != "ensemble"}
+    return rest | {"fit": config["fit"] | {"seed": config["fit"]["seed"] + m, "resample": m}}
+
+
+def members(functional: Learned) -> Sequence[Learned]:
+    """The members of a mean, or the functional itself."""
+    if not isinstance(functional, Ensemble):
+        return [functional]
+    return [functional.member(m).requires_grad_(True) for m in range(functional.members)]
+
+
+def energies(functional: Learned, prepared: Mapping[str, fit.Energies]) -> list[dict[str, float]]:
+    """Total energies of all species by each member, Ha."""
+    return [fit.energies(f, prepared) for f in members(functional)]

@@ -1,0 +1,53 @@
+"""What a model's card says of its training."""
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from mlxc.xc.constraints import CLAIMS
+from mlxc.xc.functional import Learned
+from training import data
+from training.data import Dataset, Target
+
+
+def card(config: Mapping, functional: Learned, dataset: Dataset, used: Sequence[Target], densities: str) -> dict:
+    """The model card's fields, all but the weights.
+
+    Args:
+        config: the configuration.
+        functional: the fitted one.
+        dataset: of the targets' species.
+        used: the targets that were fitted.
+        densities: whose they were.
+    """
+    species = dataset.species  # those on a coarse grid are the same
+    fitted = {key: species[key] for t in used for key, _ in t.terms if key in species}
+    content = json.dumps([[asdict(s) for s in fitted.values()], [asdict(t) for t in used]], sort_keys=True)
+    counts = ", ".join(f"{n} {group}" for group, n in Counter(t.group for t in used).items())
+    whole = [s for s in fitted.values() if float(s.charge).is_integer()]
+    model = {key: config["model"][key] for key in ("name", "version", "description", "kind")}
+    exact = {key: getattr(functional, key) for key in ("omega", "sr_fraction", "lr_fraction")}
+    tested = {"train_on_test": True} if config.get("data", {}).get("train_on_test") else {}
+    return model | {
+        "claims": CLAIMS[model["kind"]],
+        "exchange": config["exchange"] | exact,
+        "network": config["network"],
+        "dispersion": config["dispersion"],
+        "domain": {
+            "elements": sorted({a[0] for s in whole for a in s.atoms}, key=lambda e: data.nuclear_charge(e)),
+            "charges": sorted({round(s.charge) for s in whole if s.electrons > 1}),
+            "spins": sorted({round(s.n_alpha - s.n_beta) for s in whole}),
+        },
+        "grid": {"level": 2, "advice": "level 2 or finer"},
+        "training": tested | {
+            "data_hash": hashlib.sha256(content.encode()).hexdigest(),
+            "date": time.strftime("%Y-%m-%d"),
+            "summary": f"{len(used)} targets ({counts}) of {len(fitted)} species; densities of {densities}; "
+                       f"{config['model']['data']}",
+            "tolerance_kcal": config["tolerance"],
+            "fit": config["fit"],
+        } | {name: config[name] for name in ("weight", "penalty") if name in config},
+    }

@@ -1,0 +1,121 @@
+"""Self-consistent refinement: `python -m training.refine CONFIG MODEL --data DIR --features DIR --out DIR`.
+
+A self-consistent energy is stationary in the density, so that with D = D_SCF[θ]
+
+    dE_SCF[θ]/dθ = ∂E[D; θ]/∂θ
+
+and a fit on stored densities is, to first order, one of self-consistent energies when the densities are the
+functional's own. A round makes those, measures the errors with them, and fits again from where it is, until the errors
+stop improving. A calculation that does not converge counts against a functional like an error of `FAILURE` tolerances
+in every target that needs it.
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlxc import zoo
+from mlxc.xc.functional import Learned
+from training import configuration, data, ensemble, features, fit, loss, member
+from training.data import Dataset
+from training.model_card import card
+
+#: Error of a target one of whose species does not converge, in units of its tolerance.
+FAILURE = 10.0
+
+#: What the card says of the densities.
+OWN = "the functional itself, self-consistent"
+
+#: Relative improvement that is worth another round.
+WORTH = 0.01
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Errors of a functional with its own densities.
+
+    Attributes:
+        merit: mean of min(|error|/σ, FAILURE) over the targets; lower is better.
+        failures: species that did not converge.
+        table: errors per group.
+    """
+
+    merit: float
+    failures: list[str]
+    table: str
+
+
+def refine(config: Mapping[str, Any], dataset: Dataset, functional: Learned, folder: Path, out: Path, rounds: int = 3,
+           workers: int = 1, log=print) -> Learned:
+    """The functional with the lowest errors self-consistently.
+
+    Args:
+        config: that it was fitted with.
+        dataset: what it was fitted to.
+        functional: to begin with; of an ensemble only the mean is self-consistent, and all members are fitted.
+        folder: of the records.
+        out: folder of the models of each round, whose files name the densities.
+        rounds: fits, at most; nothing is repeated when the command is run again.
+        workers: as `features.build`.
+        log: receives lines of text.
+    """
+    best, lowest = functional, np.inf
+    for number in range(rounds + 1):
+        settings = own_densities(config, dataset, functional, folder, out / f"round{number}", workers)
+        found = measured(config, dataset, functional, folder, settings)
+        log(f"round {number}: merit {found.merit:.4f}, not converged: {', '.join(found.failures) or 'none'}\n"
+            f"{found.table}")
+        if found.merit > lowest * (1 - WORTH):
+            log("no better: the round before is kept" if found.merit >= lowest else "hardly better: the last round")
+            return functional if found.merit < lowest else best
+        best, lowest = functional, found.merit
+        if number < rounds:
+            functional, _, _ = ensemble.fitted(config, dataset, folder, settings, out / f"round{number + 1}",
+                                               functional, log)
+    return best
+
+
+def own_densities(config: Mapping[str, Any], dataset: Dataset, functional: Learned, folder: Path, out: Path,
+                  workers: int = 1) -> features.Settings:
+    """Makes what is missing of the densities of a functional, which is saved to be named; returns their settings."""
+    model = zoo.save(out, functional, card(config, functional, dataset, dataset.targets, OWN))
+    settings = replace(features.Settings.of(dict(config)), xc=str(model))
+    member.make_densities(config, dataset, folder, settings, workers)
+    return settings
+
+
+def measured(config: Mapping[str, Any], dataset: Dataset, functional: Learned, folder: Path,
+             settings: features.Settings) -> Measured:
+    """Errors of a functional's energies on densities that were made with it."""
+    prepared, targets = member.prepared(config, dataset, functional, folder, settings)
+    usable = fit.resolve(targets, prepared)
+    errors = fit.residuals(usable, fit.energies(functional, prepared))
+    scaled = np.minimum(np.abs(errors) / loss.scale(usable, config).tolerance, FAILURE)
+    lost = len(targets) - len(usable)
+    merit = (scaled.sum() + FAILURE * lost) / len(targets)
+    return Measured(float(merit), sorted(set(dataset.species) - set(prepared)), member.table(usable, errors))
+
+
+def main():
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config", type=Path)
+    parser.add_argument("model", type=Path, help="card of the functional to begin with")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the reference files")
+    parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
+    parser.add_argument("--out", type=Path, default=Path("runs/refined"), help="folder of models and logs")
+    parser.add_argument("--rounds", type=int, default=3, help="fits, at most")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make densities")
+    args = parser.parse_args()
+    config = configuration.read(args.config)
+    dataset = data.from_config(config, args.data)
+    functional = refine(config, dataset, zoo.load(str(args.model)), args.features, args.out, args.rounds, args.workers)
+    print("written:", zoo.save(args.out, functional, card(config, functional, dataset, dataset.targets, OWN)))
+
+
+if __name__ == "__main__":
+    main()
