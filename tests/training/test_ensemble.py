@@ -1,0 +1,63 @@
+"""Ensembles: what is shared, what differs, and that the functional is the mean."""
+
+import tomllib
+
+import numpy as np
+import pytest
+
+from mlxc.xc.ensemble import Ensemble
+from tests.training.conftest import SPECIES, TARGETS, TINY
+from tests.training.test_train import CONFIG
+from training import configuration, ensemble, fit, loss, member
+from training.data import Dataset
+
+DATASET = Dataset(SPECIES, TARGETS)
+
+
+def config(members: int) -> dict:
+    """The tests' configuration with a tolerance for every group, two steps, and members."""
+    found = tomllib.loads(CONFIG)
+    found["tolerance"] |= dict.fromkeys(sorted({t.group for t in TARGETS}), 3.0)
+    return configuration.checked(found | {"fit": found["fit"] | {"steps": 2}, "ensemble": {"members": members}})
+
+
+@pytest.fixture(scope="module")
+def mean(records):
+    """Two members fitted to the tests' targets."""
+    return ensemble.fitted(config(2), DATASET, records, TINY, log=lambda _: None)[0]
+
+
+def test_the_functional_is_the_mean_of_its_members(mean, records):
+    assert isinstance(mean, Ensemble) and mean.members == 2
+    prepared = fit.prepare(mean, SPECIES.values(), records, config(2)["dispersion"], TINY)
+    one, two = ensemble.energies(mean, prepared)
+    for key, energy in fit.energies(mean, prepared).items():
+        assert energy == pytest.approx((one[key] + two[key]) / 2, abs=1e-12)
+    assert max(abs(one[key] - two[key]) for key in one) > 1e-6
+
+
+def test_a_member_is_what_its_own_configuration_gives(mean, records):
+    for m in range(2):
+        alone = member.fitted(ensemble.member_config(config(2), m), DATASET, records, TINY, log=lambda _: None)[0]
+        pairs = zip(alone.parameters(), mean.member(m).parameters(), strict=True)
+        assert all(np.array_equal(a.detach().numpy(), b.detach().numpy()) for a, b in pairs)
+
+
+def test_one_member_is_a_plain_functional(records):
+    functional = ensemble.fitted(config(1), DATASET, records, TINY, log=lambda _: None)[0]
+    assert not isinstance(functional, Ensemble)
+    assert ensemble.members(functional) == [functional]
+
+
+def test_it_goes_on_from_its_members(mean, records):
+    still = config(2) | {"fit": config(2)["fit"] | {"steps": 0}}
+    again = ensemble.fitted(still, DATASET, records, TINY, begin=mean, log=lambda _: None)[0]
+    for a, b in zip(again.parameters(), mean.parameters(), strict=True):
+        np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+
+
+def test_random_weights_have_mean_one_and_belong_to_their_seed():
+    weights = loss.resampled(4000, 3)
+    assert (weights > 0).all() and weights.mean() == pytest.approx(1, abs=0.05)
+    np.testing.assert_array_equal(weights, loss.resampled(4000, 3))
+    assert not np.array_equal(weights, loss.resampled(4000, 4))
