@@ -32,8 +32,16 @@ def _reactions(data: Path, which: str):
     return sets.load_set(data / "benchmark.json", ids)
 
 
-def _scored(data: Path, which: str):
-    """The reactions of a list without those whose species were trained on."""
+def _scored(data: Path, which: str, xc: str):
+    """The reactions of a list without those whose species were trained on.
+
+    Raises:
+        UsageError: one of the functionals was trained on the test set.
+    """
+    for name in xc.split(","):
+        if (name in zoo.names() or zoo.is_path(name)) and zoo.card(name)["training"].get("train_on_test"):
+            raise click.UsageError(f"{name} was trained on the test set, so that its errors there say nothing: leave "
+                                   "it out")
     return [r for r in _reactions(data, which)[0] if r.id not in sets.TRAINED_ON]
 
 
@@ -51,7 +59,7 @@ def run(data, which, xc, out, part):
 @click.option("--only", default="", help="Rows to print, separated by commas: subsets, ions, radicals, all.")
 def report_command(data, which, xc, out, no_disp, only):
     """Prints the table of errors, without the reactions whose species were trained on."""
-    click.echo(report.table(out, xc.split(","), _scored(data, which), not no_disp, only.split(",") if only else ()))
+    click.echo(report.table(out, xc.split(","), _scored(data, which, xc), not no_disp, only.split(",") if only else ()))
 
 
 @main.command("figure")
@@ -59,7 +67,7 @@ def report_command(data, which, xc, out, no_disp, only):
 @click.option("--picture", type=click.Path(path_type=Path), required=True, help="Path of the picture.")
 def figure_command(data, which, xc, out, picture):
     """Draws the errors of every subset."""
-    figure.subset_errors(out, xc.split(","), _scored(data, which), picture)
+    figure.subset_errors(out, xc.split(","), _scored(data, which, xc), picture)
 
 
 @main.command()
@@ -68,7 +76,8 @@ def figure_command(data, which, xc, out, picture):
 def card(data, which, xc, out, model):
     """Writes the figures of a finished run into the [benchmark] section of a model card."""
     functional = zoo.load(str(model))
-    figures = {"list": which, "protocol": Protocol().hash} | report.summary(out, functional.name, _scored(data, which))
+    scored = _scored(data, which, str(model))
+    figures = {"list": which, "protocol": Protocol().hash} | report.summary(out, functional.name, scored)
     fields = {k: v for k, v in functional.card.items() if k not in ("format", "weights")}
     click.echo(zoo.save(model.parent, functional, fields | {"benchmark": figures}))
 

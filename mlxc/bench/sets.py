@@ -9,8 +9,8 @@ from pyscf.data.elements import charge as nuclear_charge
 
 from mlxc.bench.protocol import STANDARD, Protocol
 
-#: Reactions of one-electron H₂⁺, which mlxc's functionals are trained on: never part of a score.
-TRAINED_ON = ("SIE4x4-001", "SIE4x4-002", "SIE4x4-003", "SIE4x4-004")
+#: Reactions of which mlxc's functionals are trained on every species, H₂⁺ and two others: never part of a score.
+TRAINED_ON = ("SIE4x4-001", "SIE4x4-002", "SIE4x4-003", "SIE4x4-004", "ALKBDE10-004", "BH76RC-005")
 
 
 @dataclass(frozen=True)
