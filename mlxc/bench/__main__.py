@@ -1,4 +1,4 @@
-"""`python -m mlxc.bench run|report`: computes a list of reactions with several functionals, and prints its table."""
+"""`python -m mlxc.bench run|report|figure|spread|card`: computes reactions with several functionals, shows errors."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from mlxc import zoo
-from mlxc.bench import figure, report, runner, sets
+from mlxc.bench import figure, report, runner, sets, spread
 from mlxc.bench.protocol import Protocol
 
 
@@ -68,6 +68,17 @@ def report_command(data, which, xc, out, no_disp, only):
 def figure_command(data, which, xc, out, picture):
     """Draws the errors of every subset."""
     figure.subset_errors(out, xc.split(","), _scored(data, which, xc), picture)
+
+
+@main.command("spread")
+@_options
+@click.option("--picture", type=click.Path(path_type=Path), help="Path of a picture of the first functional.")
+def spread_command(data, which, xc, out, picture):
+    """Prints how well the members' spread tells the error, of functionals that are ensembles."""
+    names, scored = xc.split(","), _scored(data, which, xc)
+    click.echo(spread.table(out, names, scored))
+    if picture:
+        spread.draw(out, names[0], scored, picture)
 
 
 @main.command()

@@ -10,6 +10,7 @@ import numpy as np
 from pyscf import dft, gto
 
 import mlxc
+from mlxc import zoo
 from mlxc.bench.protocol import FUNCTIONALS, STANDARD, Protocol
 from mlxc.bench.sets import Job
 
@@ -78,7 +79,7 @@ def _compute(job: Job, todo: list[str], first: str, out: Path, protocol: Protoco
             "e_scf": mf.e_tot, "e_disp": dispersion_energy(mf, name, protocol), "converged": bool(mf.converged),
             "cycles": cycles, "s2": float(mf.spin_square()[0]), "homo": float(homo),
             "cpu_s": time.process_time() - start, "protocol": protocol.hash,
-            "local_exchange": _local_exchange(mf),
+            "local_exchange": _local_exchange(mf), "members": _members(mf, name),
         }
         path = out / name / f"{job.key}.json"
         path.parent.mkdir(exist_ok=True)
@@ -88,6 +89,13 @@ def _compute(job: Job, todo: list[str], first: str, out: Path, protocol: Protoco
 def _local_exchange(mf) -> dict | None:
     """What a local hybrid's local part was computed with; None for other functionals."""
     return mlxc.local_exchange_record(mf) or None if hasattr(mf, "xc") else None
+
+
+def _members(mf, name: str) -> list[float] | None:
+    """SCF energies by each member of an ensemble, Ha; None for other functionals, and without convergence."""
+    if name not in zoo.names() or not zoo.card(name)["ensemble"] or not mf.converged:
+        return None
+    return mf.xc_uncertainty().energies.tolist()
 
 
 def _mean_field(mol: gto.Mole, name: str):
