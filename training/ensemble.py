@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch.nn.utils import parameters_to_vector
+
 from mlxc.xc.ensemble import Ensemble, combine
 from mlxc.xc.functional import Learned
 from training import fit, member
 from training.data import Dataset, Target
 from training.features import Settings
-from training.objective import theta
 
 
 def fitted(config: Mapping[str, Any], dataset: Dataset, folder: Path, settings: Settings, out: Path | None = None,
@@ -35,7 +37,7 @@ def fitted(config: Mapping[str, Any], dataset: Dataset, folder: Path, settings: 
         (functional, used, table) as `member.fitted`, of the mean.
     """
     size = config.get("ensemble", {}).get("members", 1)
-    starts = [None] * size if begin is None else [theta(f) for f in members(begin)]
+    starts = [None] * size if begin is None else [_parameters(f) for f in members(begin)]
     if size == 1:
         return member.fitted(config, dataset, folder, settings, log, out, starts[0])
     found = []
@@ -46,6 +48,11 @@ def fitted(config: Mapping[str, Any], dataset: Dataset, folder: Path, settings: 
         found.append(functional)
     mean = combine(found, config["model"]["name"])
     return mean, used, member.evaluated(config, dataset, mean, folder, settings)
+
+
+def _parameters(functional: Learned) -> np.ndarray:
+    """All parameters, whether they are free or not, as a vector."""
+    return parameters_to_vector(functional.parameters()).detach().numpy().copy()
 
 
 def member_config(config: Mapping[str, Any], m: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ in every target that needs it.
 """
 
 import argparse
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from mlxc import zoo
+from mlxc.errors import MlxcError
 from mlxc.xc.functional import Learned
 from training import configuration, data, ensemble, features, fit, loss, member
 from training.data import Dataset
@@ -105,16 +107,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", type=Path)
     parser.add_argument("model", type=Path, help="card of the functional to begin with")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the reference files")
+    parser.add_argument("--data", type=Path, help="folder of the reference files, where the config's sources need it")
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
     parser.add_argument("--out", type=Path, default=Path("runs/refined"), help="folder of models and logs")
     parser.add_argument("--rounds", type=int, default=3, help="fits, at most")
     parser.add_argument("--workers", type=int, default=1, help="processes that make densities")
     args = parser.parse_args()
-    config = configuration.read(args.config)
-    dataset = data.from_config(config, args.data)
-    functional = refine(config, dataset, zoo.load(str(args.model)), args.features, args.out, args.rounds, args.workers)
-    print("written:", zoo.save(args.out, functional, card(config, functional, dataset, dataset.targets, OWN)))
+    try:
+        config = configuration.read(args.config)
+        dataset = data.from_config(config, args.data)
+        functional = refine(config, dataset, zoo.load(str(args.model)), args.features, args.out, args.rounds,
+                            args.workers)
+        print("written:", zoo.save(args.out, functional, card(config, functional, dataset, dataset.targets, OWN)))
+    except MlxcError as error:
+        sys.exit(f"{parser.prog}: {error}")
 
 
 if __name__ == "__main__":

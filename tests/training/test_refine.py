@@ -1,5 +1,7 @@
 """Self-consistent refinement."""
 
+import re
+import tomllib
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +9,14 @@ import pytest
 import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from mlxc import zoo
 from tests.functionals import random_functional, random_local_hybrid
-from training import features, fit
-from training.data import Species
+from tests.training.conftest import SPECIES, TARGETS
+from tests.training.test_train import CONFIG
+from training import configuration, features, fit, member, refine
+from training.data import Dataset, Species
 from training.density import record_of
+from training.model_card import card
 from training.scf import mean_field
 
 #: One grid for the calculation, its local part and the record, without points left out.
@@ -48,6 +54,33 @@ def test_the_slope_of_the_scf_energy_is_that_at_its_density(kind, species, tmp_p
         energies.append(self_consistent(functional, species).e_tot)
     assert abs(slope) > 1e-3
     assert (energies[1] - energies[0]) / (2 * h) == pytest.approx(slope, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_rounds_make_densities_measure_and_fit_until_it_does_not_help(tmp_path):
+    """From a saved model, whose parameters are not free; nothing is done twice."""
+    found = tomllib.loads(CONFIG)
+    found["tolerance"] |= dict.fromkeys(sorted({t.group for t in TARGETS}), 3.0)
+    config = configuration.checked(found | {"features": {"scf_grid": 0, "grid": 0}})
+    dataset, records, lines = Dataset(SPECIES, TARGETS), tmp_path / "features", []
+    settings = features.Settings.of(config)
+    features.build(SPECIES, records, settings)
+    start = member.fitted(config, dataset, records, settings, log=lambda _: None)[0]
+    saved = zoo.load(str(zoo.save(tmp_path, start, card(config, start, dataset, TARGETS, settings.xc))))
+    end = refine.refine(config, dataset, saved, records, tmp_path / "out", rounds=1, log=lines.append)
+    merits = [float(x) for x in re.findall(r"round \d: merit ([\d.]+)", "\n".join(lines))]
+    assert len(merits) == 2 and len(list(records.glob("*.h5"))) == 3 * len(SPECIES)
+    kept = refine.measured(config, dataset, end, records,
+                           refine.own_densities(config, dataset, end, records, tmp_path / "again"))
+    assert kept.merit == pytest.approx(min(merits), abs=1e-4) and not kept.failures
+
+
+def test_what_does_not_converge_counts_as_many_tolerances(tmp_path, monkeypatch):
+    config = {"tolerance": {"atomisation": 2.0}}
+    target = TARGETS[0]
+    monkeypatch.setattr(member, "prepared", lambda *_: ({}, [target]))
+    found = refine.measured(config, Dataset(SPECIES, [target]), None, tmp_path, SETTINGS)
+    assert found.merit == refine.FAILURE and set(found.failures) == set(SPECIES)
 
 
 def split(vector, functional):
