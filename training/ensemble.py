@@ -3,7 +3,7 @@
 Member m of M starts from seed + m, and weighs every target with a random number of mean 1 (`resample`, the Bayesian
 bootstrap: `loss.resampled`), on the same densities as all others. Where the targets decide, the members
 agree; where they say nothing, the members differ. Whether their spread tells the error is measured, not assumed
-(`training.spread`).
+(`mlxc.bench.spread`).
 """
 
 from collections.abc import Mapping, Sequence

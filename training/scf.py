@@ -39,7 +39,7 @@ def mean_field(species: Species, settings: Settings, functional=None) -> tuple[d
         (mf, stable): stable is None where nothing was checked. ``mf.converged`` says whether there is a solution.
     """
     mol = gto.M(atom=list(species.atoms), basis=species.basis, verbose=0, charge=round(species.charge), spin=None)
-    whole = float(species.n_alpha).is_integer() and float(species.n_beta).is_integer()
+    whole = not species.is_fractional
     closed = species.n_alpha == species.n_beta and whole
     mol.spin = 0 if closed else mol.nelectron % 2
     mf = dft.RKS(mol) if closed else dft.UKS(mol)

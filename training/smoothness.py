@@ -18,8 +18,7 @@ def coarser(settings: features.Settings) -> features.Settings:
 
 def small(species: dict[str, Species]) -> dict[str, Species]:
     """Atoms and diatomics with whole electrons, of which the energy on a coarse grid counts too."""
-    return {key: s for key, s in species.items()
-            if len(s.atoms) <= 2 and s.electrons > 1 and float(s.n_alpha).is_integer() and float(s.n_beta).is_integer()}
+    return {key: s for key, s in species.items() if len(s.atoms) <= 2 and s.electrons > 1 and not s.is_fractional}
 
 
 def on_two_grids(functional: Learned, species: dict[str, Species], prepared: dict[str, fit.Energies], folder: Path,
