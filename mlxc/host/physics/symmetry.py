@@ -52,7 +52,8 @@ def rotation_violation(functional, rotation: np.ndarray = TURN, level: int = 3) 
 
 
 CONSTRAINTS = (
-    Constraint("spin_flip", "NH₂, SCF:  E(n_a, n_b) = E(n_b, n_a), Ha", "features.zeta2", "", spin_flip_violation, 1e-9),
+    Constraint("spin_flip", "NH₂, SCF:  E(n_a, n_b) = E(n_b, n_a), Ha", "features.zeta2", "",
+               spin_flip_violation, 1e-9),
     Constraint("closed_shell", "H₂O, SCF:  E(RKS) = E(UKS), Ha", "features.zeta2", "", closed_shell_violation, 1e-9),
     Constraint("rotation_invariance", "hydrogen fluoride, SCF, level 3:  E(turned) = E, Ha",
                "features.channel: |∇n|² and τ", "", rotation_violation, 2e-5),
