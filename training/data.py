@@ -16,7 +16,7 @@ Energies of targets are in Ha.
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,17 @@ class Target:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Species by key and the targets made of them; `+` joins, and it unpacks as (species, targets)."""
+    """Species by key and the targets made of them; `+` joins, and it unpacks as (species, targets).
+
+    Attributes:
+        species: by key.
+        targets: made of them.
+        leakage: what `training.leakage.check` found of the whole.
+    """
 
     species: dict[str, Species]
     targets: list[Target]
+    leakage: dict = field(default_factory=dict)
 
     def __iter__(self) -> Iterator:
         return iter((self.species, self.targets))
@@ -145,8 +152,7 @@ def from_config(config: dict, folder: Path | None = None, log=print) -> Dataset:
     if not dataset.targets:
         raise InvalidInput(f"config, [data]: nothing to train on; name sources ({', '.join(SOURCES)}) or manifests")
     dataset = without_held_out_ions(dataset, log)
-    leakage.check(dataset, folder, options["train_on_test"])
-    return dataset
+    return replace(dataset, leakage=leakage.check(dataset, folder, options["train_on_test"]))
 
 
 def config_options(config: dict) -> dict[str, Any]:

@@ -83,14 +83,14 @@ def check(dataset: Dataset, folder: Path | None, train_on_test: bool = False, sp
 
     Returns:
         What the model card says, section [training.leakage]: ``compared`` with which file ("" for none) of which
-        ``sha256``, ``train_on_test``, ``shared_species`` (how many), ``trained_reactions`` (ids of the test of which
-        all species are trained on).
+        ``sha256``, ``shared_species`` (how many), ``trained_reactions`` (ids of the test of which all species are
+        trained on).
 
     Raises:
         InvalidInput: names the pairs; or the file is not the one that the manifest describes.
     """
     if folder is None or not (folder / TEST_FILE).is_file():
-        return {"compared": "", "train_on_test": train_on_test}
+        return {"compared": ""}
     found = (folder / TEST_FILE).read_bytes()
     digest = hashlib.sha256(found).hexdigest()
     allowed = json.loads((splits or SPLITS).read_text())
@@ -107,8 +107,7 @@ def check(dataset: Dataset, folder: Path | None, train_on_test: bool = False, sp
         apart = {name for group in allowed["never_scored"] for name in group["reactions"]}
         _refuse([str(p) for p in pairs if p.tested not in known], "species of the test are trained on")
         _refuse([name for name in held if name not in apart], "all species of these test reactions are trained on")
-    return {"compared": TEST_FILE, "sha256": digest, "train_on_test": train_on_test, "shared_species": len(pairs),
-            "trained_reactions": held}
+    return {"compared": TEST_FILE, "sha256": digest, "shared_species": len(pairs), "trained_reactions": held}
 
 
 def _species(entry: dict) -> Species:

@@ -49,5 +49,6 @@ def card(config: Mapping, functional: Learned, dataset: Dataset, used: Sequence[
                        f"{config['model']['data']}",
             "tolerance_kcal": config["tolerance"],
             "fit": config["fit"],
-        } | {name: config[name] for name in ("weight", "penalty") if name in config},
+        } | {name: config[name] for name in ("weight", "penalty") if name in config}
+        | ({"leakage": dataset.leakage} if dataset.leakage else {}),
     }

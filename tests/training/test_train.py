@@ -166,6 +166,13 @@ def test_the_card_says_that_test_data_were_trained_on():
     assert said({"data": {"train_on_test": False}}) is said({}) is None
 
 
+def test_the_card_says_what_the_training_set_shares_with_the_test():
+    found = {"compared": "benchmark.json", "sha256": "0" * 64, "shared_species": 2, "trained_reactions": ["R"]}
+    made = card(config(), FUNCTIONAL, data.Dataset(SPECIES, TARGETS, found), TARGETS, "pbe")
+    assert made["training"]["leakage"] == found
+    assert "leakage" not in card(config(), FUNCTIONAL, data.Dataset(SPECIES, TARGETS), TARGETS, "pbe")["training"]
+
+
 @pytest.mark.parametrize("target, reason", [
     (Target("R7", "atomisation", (("H2", -1), ("H_", 2)), 0.1),
      r"target R7 of group atomisation needs species H_, which is not among .* did you mean h\?"),
