@@ -15,8 +15,8 @@ SECTIONS: dict[str, dict[str, type] | None] = {
     "network": {"width": int, "depth": int},
     "dispersion": {"s6": float, "s8": float, "s9": float, "a1": float, "a2": float},
     "fit": {"seed": int, "ridge": float, "steps": int, "method": str, "linear": bool, "batch": int, "rate": float,
-            "memory_gb": float, "resample": int},
-    "ensemble": {"members": int},
+            "memory_gb": float, "resample": int, "scatter": float},
+    "ensemble": {"members": int, "scatter": float},
     "tolerance": None,
     "weight": None,
     "penalty": None,
@@ -90,7 +90,7 @@ def _check(section: str, key: str, value: Any, known: dict[str, type]) -> None:
     accepted = (int, float) if kind is float else (kind,)
     if type(value) not in accepted:
         raise InvalidInput(f"[{section}] {key} is {value!r}, expected {NAMES[kind]}")
-    if section in ("network", "fit") and type(value) in (int, float) and not 0 <= value < float("inf"):
+    if section in ("network", "fit", "ensemble") and type(value) in (int, float) and not 0 <= value < float("inf"):
         raise InvalidInput(f"[{section}] {key} is {value!r}, expected a number from 0")
 
 

@@ -1,9 +1,9 @@
 """An ensemble: members of one form, fitted from other seeds to resampled targets; the functional is their mean.
 
-Member m of M starts from seed + m, and weighs every target with a random number of mean 1 (`resample`, the Bayesian
-bootstrap: `loss.resampled`), on the same densities as all others. Where the targets decide, the members
-agree; where they say nothing, the members differ. Whether their spread tells the error is measured, not assumed
-(`mlxc.bench.spread`).
+Member m of M starts from seed + m, and weighs every target with a random number of mean 1 and standard deviation
+``scatter`` (section [ensemble]; 1, the Bayesian bootstrap, by default: `loss.resampled`), on the same densities as all
+others. Where the targets decide, the members agree; where they say nothing, the members differ. Whether their spread
+tells the error is measured, not assumed (`mlxc.bench.spread`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,8 @@ def _parameters(functional: Learned) -> np.ndarray:
 def member_config(config: Mapping[str, Any], m: int) -> dict[str, Any]:
     """The configuration of member m by itself."""
     rest = {section: values for section, values in config.items() if section != "ensemble"}
-    return rest | {"fit": config["fit"] | {"seed": config["fit"]["seed"] + m, "resample": m}}
+    drawn = {"seed": config["fit"]["seed"] + m, "resample": m, "scatter": config["ensemble"].get("scatter", 1.0)}
+    return rest | {"fit": config["fit"] | drawn}
 
 
 def members(functional: Learned) -> Sequence[Learned]:

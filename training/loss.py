@@ -140,7 +140,7 @@ class Scale:
 def scale(targets: Sequence[Target], config: Mapping) -> Scale:
     """What the sections [tolerance], [weight] and [penalty] of a configuration say of the targets.
 
-    ``resample`` in [fit] is the seed of random factors of the weights.
+    ``resample`` in [fit] is the seed of random factors of the weights, ``scatter`` their relative width.
 
     Raises:
         InvalidInput: a group without tolerance, a tolerance that is not positive, an unknown group or penalty.
@@ -160,16 +160,18 @@ def scale(targets: Sequence[Target], config: Mapping) -> Scale:
                 raise InvalidInput(f"[{section}] {name} is {value!r}, expected a positive number")
     weights = np.array([float(weight.get(t.group, 1.0)) for t in targets])
     if "resample" in config.get("fit", {}):
-        weights = weights * resampled(len(targets), config["fit"]["resample"])
+        weights = weights * resampled(len(targets), config["fit"]["resample"], config["fit"].get("scatter", 1.0))
     return Scale(np.array([TERMS.get(t.group, reaction)(t, tolerance[t.group]) for t in targets]), weights, penalty)
 
 
-def resampled(count: int, seed: int) -> np.ndarray:
-    """Weights of targets for a member of an ensemble, independent and exponentially distributed with mean 1, (count,).
+def resampled(count: int, seed: int, scatter: float = 1.0) -> np.ndarray:
+    """Weights of targets for a member of an ensemble, of mean 1 and standard deviation ``scatter``, (count,).
 
-    The Bayesian bootstrap, doi:10.1214/aos/1176345338.
+    They are independent, gamma distributed; a scatter of 1 is the Bayesian bootstrap, doi:10.1214/aos/1176345338.
     """
-    return np.random.default_rng(seed).exponential(size=count)
+    if not scatter:
+        return np.ones(count)
+    return np.random.default_rng(seed).gamma(scatter**-2, scatter**2, size=count)
 
 
 def huber(r: np.ndarray) -> np.ndarray:

@@ -88,6 +88,8 @@ def test_a_weight_counts_a_group_as_often():
 def test_members_of_an_ensemble_weigh_targets_at_random():
     """Mean and standard deviation 1; the same for the same seed, on top of the groups' weights."""
     weights = loss.resampled(20000, 3)
+    assert np.std(loss.resampled(20000, 3, 0.5)) == pytest.approx(0.5, rel=0.03)
+    assert np.array_equal(loss.resampled(3, 3, 0.0), np.ones(3))
     assert (weights.mean(), weights.std()) == pytest.approx((1, 1), abs=0.03) and weights.min() > 0
     targets = [Target(str(i), ("even", "odd")[i % 2], (), 0.0) for i in range(12)]
     scales = [loss.scale(targets, toy.CONFIG | {"weight": {"odd": 2.0}, "fit": fit}) for fit in (
