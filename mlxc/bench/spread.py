@@ -1,7 +1,7 @@
 """Does the spread of an ensemble's members tell the error? Rank correlation, coverage and a picture.
 
 For a reaction, σ is the standard deviation over the members of Σ_k c_k E_k,m, the energies of `mf.xc_uncertainty()`, so
-that what all members have in common cancels as it does in the error.
+that what all members have in common cancels as it does in the error, times the scale on the model's card.
 """
 
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
+from mlxc import zoo
 from mlxc.bench import report
 from mlxc.bench.sets import Reaction
 from mlxc.errors import InvalidInput
@@ -19,12 +20,13 @@ from mlxc.units import KCAL
 def deviations(out: Path, functional: str, reactions: list[Reaction]) -> dict[str, float]:
     """σ of every reaction whose species all have energies by member, kcal/mol."""
     found = {}
+    scale = zoo.card(functional)["uncertainty"].get("scale", 1.0) if functional in zoo.names() else 1.0
     for reaction in reactions:
         paths = [out / functional / f"{key}.json" for key, _ in reaction.stoichiometry]
         members = [json.loads(path.read_text()).get("members") for path in paths if path.exists()]
         if len(members) == len(paths) and all(members):
             total = sum(c * np.array(e) for (_, c), e in zip(reaction.stoichiometry, members, strict=True))
-            found[reaction.id] = float(KCAL * np.std(total, ddof=1))
+            found[reaction.id] = float(KCAL * scale * np.std(total, ddof=1))
     return found
 
 

@@ -9,6 +9,7 @@ In memory a card is a dictionary with these fields; the sections are dictionarie
 | kind | form of the functional, a key of `mlxc.zoo.store.KINDS` |
 | claims | ids of the constraints that hold |
 | ensemble | `members`, the number of functionals of this form that it is the mean of; empty for a single one |
+| uncertainty | of an ensemble: `scale`, by which the members' standard deviation is multiplied; how it was found |
 | exchange | `omega` in bohr⁻¹; `sr_fraction`, `lr_fraction` of exact exchange; for `lh` also `local_omega`, `b_max` |
 | network | architecture, handed to the functional's class |
 | domain | `elements`, `charges` and `spins` (2S) of the training data |
@@ -43,7 +44,8 @@ MAX_BYTES = 1_000_000
 #: Fields that every card has, and those that are empty when left out, with their types.
 REQUIRED = {"format": int, "name": str, "version": str, "kind": str, "description": str, "claims": list,
             "exchange": dict, "network": dict, "domain": dict, "weights": dict}
-OPTIONAL = {"ensemble": dict, "dispersion": dict, "grid": dict, "training": dict, "benchmark": dict}
+OPTIONAL = {"ensemble": dict, "uncertainty": dict, "dispersion": dict, "grid": dict, "training": dict,
+            "benchmark": dict}
 
 
 def read_card(path: Path) -> Card:
@@ -93,6 +95,8 @@ def checked_card(fields: dict[str, Any]) -> Card:
         _check_numbers("dispersion", card["dispersion"], ("s6", "s8", "a1", "a2"))
     if card["ensemble"]:
         _check_ensemble(card["ensemble"])
+    if card["uncertainty"]:
+        _check_numbers("uncertainty", card["uncertainty"], ("scale",))
     for key, kind in (("elements", str), ("charges", int), ("spins", int)):
         _check_list(f"[domain] {key}", card["domain"].get(key), kind)
     _check_weights(card["weights"])

@@ -36,6 +36,12 @@ def test_what_members_share_cancels(out):
     assert found["three"] == pytest.approx(1.0)
 
 
+def test_the_scale_of_the_card_counts(out, monkeypatch):
+    monkeypatch.setattr(spread.zoo, "names", lambda: ["ensemble"])
+    monkeypatch.setattr(spread.zoo, "card", lambda name: {"uncertainty": {"scale": 3.0}})
+    assert spread.deviations(out, "ensemble", REACTIONS)["three"] == pytest.approx(3.0)
+
+
 def test_correlation_and_coverage(out):
     """Errors: 1 with σ 0, −3 with σ 1, ½ with σ 1."""
     row = spread.table(out, ["ensemble"], REACTIONS).splitlines()[-1]

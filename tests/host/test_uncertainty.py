@@ -5,6 +5,7 @@ import pytest
 from pyscf import dft, gto
 
 import mlxc
+from mlxc import zoo
 from mlxc.errors import InvalidInput, Unsupported
 from mlxc.host import seam
 from mlxc.xc.ensemble import combine
@@ -113,3 +114,11 @@ def test_without_a_converged_energy_it_says_so(water, means):
 def test_two_component_orbitals_are_refused(water, means):
     with pytest.raises(Unsupported, match="it is for RKS, UKS and ROKS objects of molecules"):
         dft.GKS(water, xc=means["rs"]).xc_uncertainty()
+
+
+def test_the_scale_of_the_card_multiplies_the_spread(registered, water):
+    functional = combine([network("toy", seed=seed) for seed in (1, 2)], "toy_mean_scaled")
+    functional.card = zoo.card("mlxc_rs") | {"uncertainty": {"scale": 3.0}}
+    found = converged(dft.RKS(water, xc=seam.register(functional))).xc_uncertainty()
+    assert found.std == pytest.approx(3 * np.std(found.energies, ddof=1)) and found.std > 1e-4
+    assert (2 * found - found).std == pytest.approx(found.std)

@@ -1,0 +1,102 @@
+"""Makes the spread of an ensemble honest: `python -m training.calibrate MODEL.toml --data DIR --features DIR`.
+
+Members that differ by their seeds agree more with each other than with the truth. For the reactions of
+`data/selection.json`, on which nothing is fitted and nothing is reported, errors r and spreads σ are taken at
+stored densities, and the card gets the factor
+
+    scale = 68.3 % quantile of |r|/σ
+
+by which `mlxc.Uncertainty.std` multiplies σ, so that two thirds of these errors lie within it; with the rank
+correlation of σ and |r|, which no factor changes, and the part of the errors below 2σ.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from mlxc import zoo
+from mlxc.errors import InvalidInput, MlxcError
+from mlxc.xc.functional import Learned
+from training import features, fit, select
+from training.data import PROJECT, Dataset
+from training.sources import reference
+
+#: The reactions, and the reference file that holds them.
+SELECTION, REACTIONS = PROJECT / "data" / "selection.json", "benchmark.json"
+
+#: The part of normally distributed errors that lies within σ.
+WITHIN = 0.683
+
+
+def reactions(folder: Path) -> Dataset:
+    """The reactions of the selection list.
+
+    Raises:
+        InvalidInput: the folder has no such file.
+    """
+    if not (folder / REACTIONS).is_file():
+        raise InvalidInput(f"no reference file {folder / REACTIONS}: give the folder that holds it with --data")
+    return reference.reactions(folder / REACTIONS, json.loads(SELECTION.read_text())["benchmark"])
+
+
+def calibration(functional: Learned, dataset: Dataset, folder: Path, damping: dict[str, float],
+                settings: features.Settings = features.STANDARD) -> dict[str, float]:
+    """The card's section [uncertainty].
+
+    Args:
+        functional: an ensemble.
+        dataset: reactions with references.
+        folder: of the stored densities.
+        damping: D4's parameters.
+        settings: of the densities.
+
+    Returns:
+        ``scale``, ``reactions`` (how many), ``rank_correlation``, ``below_two_sigma`` (after scaling).
+    """
+    spread = select.spreads(functional, dataset, folder, damping, settings)
+    prepared = fit.prepare(functional, dataset.species.values(), folder, damping, settings)
+    usable = fit.resolve(dataset.targets, prepared)
+    errors = np.abs(fit.residuals(usable, fit.energies(functional, prepared)))
+    return scaled(errors, np.array([spread[t.id] for t in usable]))
+
+
+def scaled(errors: np.ndarray, sigma: np.ndarray) -> dict[str, float]:
+    """What `calibration` returns, from |r| and σ of the reactions, (n,) each."""
+    scale = float(np.quantile(errors / sigma, WITHIN))
+    return {"scale": round(scale, 2), "reactions": len(errors),
+            "rank_correlation": round(float(spearmanr(sigma, errors).statistic), 2),
+            "below_two_sigma": round(float(np.mean(errors < 2 * scale * sigma)), 2)}
+
+
+def rewrite_card(path: Path, found: dict[str, float]) -> Path:
+    """Writes a model file again with another section [uncertainty]."""
+    functional: Any = zoo.load(str(path))
+    fields = {k: v for k, v in functional.card.items() if k not in ("format", "weights", "ensemble")}
+    return zoo.save(path.parent, functional, fields | {"uncertainty": found})
+
+
+def main():
+    """Command line: the factor, and the model file with it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path, help="path of the model's card, an ensemble")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the reference files")
+    parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
+    args = parser.parse_args()
+    try:
+        functional: Any = zoo.load(str(args.model))
+        dataset = reactions(args.data)
+        features.build(dataset.species, args.features)
+        found = calibration(functional, dataset, args.features, functional.card["dispersion"])
+        print(", ".join(f"{key} {value}" for key, value in found.items()))
+        print("written:", rewrite_card(args.model, found))
+    except MlxcError as error:
+        sys.exit(f"{parser.prog}: {error}")
+
+
+if __name__ == "__main__":
+    main()
