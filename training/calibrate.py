@@ -24,6 +24,7 @@ from mlxc.errors import InvalidInput, MlxcError
 from mlxc.xc.functional import Learned
 from training import features, fit, select
 from training.data import PROJECT, Dataset
+from training.model_card import rewritten
 from training.sources import reference
 
 #: The reactions, and the reference file that holds them.
@@ -73,13 +74,6 @@ def scaled(errors: np.ndarray, sigma: np.ndarray) -> dict[str, float]:
             "below_two_sigma": round(float(np.mean(errors < 2 * scale * sigma)), 2)}
 
 
-def rewrite_card(path: Path, found: dict[str, float]) -> Path:
-    """Writes a model file again with another section [uncertainty]."""
-    functional: Any = zoo.load(str(path))
-    fields = {k: v for k, v in functional.card.items() if k not in ("format", "weights", "ensemble")}
-    return zoo.save(path.parent, functional, fields | {"uncertainty": found})
-
-
 def main():
     """Command line: the factor, and the model file with it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -93,7 +87,7 @@ def main():
         features.build(dataset.species, args.features)
         found = calibration(functional, dataset, args.features, functional.card["dispersion"])
         print(", ".join(f"{key} {value}" for key, value in found.items()))
-        print("written:", rewrite_card(args.model, found))
+        print("written:", rewritten(args.model, {"uncertainty": found}))
     except MlxcError as error:
         sys.exit(f"{parser.prog}: {error}")
 

@@ -23,9 +23,11 @@ from scipy.optimize import least_squares
 from mlxc import zoo
 from mlxc.errors import InvalidInput
 from mlxc.xc.functional import Learned
+from mlxc.zoo.card import read_card
 from training import features, fit, noncovalent
 from training.data import KCAL, Species, Target
 from training.dispersion import D4, NO_DISPERSION
+from training.model_card import rewritten
 
 #: The fitted parameters with their bounds (a2 in bohr); beyond them, damping is no damping or all there is.
 BOUNDS = {"s8": (0.0, 5.0), "a1": (0.0, 1.0), "a2": (1.0, 8.0)}
@@ -177,12 +179,10 @@ def rewrite_card(path: Path, damping: Damping, note: str, folder: Path | None = 
     Returns:
         Path of the card that was written.
     """
-    functional: Any = zoo.load(str(path))
-    fields = {k: v for k, v in functional.card.items() if k not in ("format", "weights", "benchmark")}
-    training = dict(fields["training"])
+    training = read_card(path)["training"]
     clauses = [c for c in training.get("summary", "").split("; ") if c and not c.startswith("D4 ")]
-    fields |= {"dispersion": damping, "training": training | {"summary": "; ".join([*clauses, note])}}
-    return zoo.save(folder or path.parent, functional, fields)
+    changes = {"dispersion": damping, "training": training | {"summary": "; ".join([*clauses, note])}}
+    return rewritten(path, changes | {"benchmark": {}}, folder)
 
 
 def _damping(x) -> Damping:
