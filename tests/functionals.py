@@ -10,17 +10,17 @@ def random_functional(scale: float = 0.4, seed: int = 1, kind: type[RangeSeparat
                       depth: int = 2) -> RangeSeparated:
     """A learned functional with normal random numbers of the given scale added to all weights; 3 saturates tanh."""
     exchange = {"omega": omega, "sr_fraction": sr_fraction}
-    return _random(lambda: kind(exchange, {"width": width, "depth": depth}), scale, seed)
+    return randomised(lambda: kind(exchange, {"width": width, "depth": depth}), scale, seed)
 
 
 def random_local_hybrid(scale: float = 0.4, seed: int = 1, local_omega: float = 0.4, width: int = 6, depth: int = 2,
                         name: str = "mlxc_random_lh", kind: type[LocalHybrid] = LocalHybrid) -> LocalHybrid:
     """The same of a local hybrid."""
     exchange = {"local_omega": local_omega, "b_max": 2.0}
-    return _random(lambda: kind(exchange, {"width": width, "depth": depth}, name), scale, seed)
+    return randomised(lambda: kind(exchange, {"width": width, "depth": depth}, name), scale, seed)
 
 
-def _random(make, scale: float, seed: int):
+def randomised(make, scale: float, seed: int):
     """The same weights for the same seed, whatever was drawn before."""
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):

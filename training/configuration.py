@@ -6,13 +6,14 @@ from typing import Any
 
 from mlxc.errors import InvalidInput
 from mlxc.suggest import did_you_mean
+from mlxc.xc.relaxed import RELAXABLE
 
 #: Keys of each section and their types; None leaves the section to whom it is for: `data` and `features` to
 #: the modules of that name, groups and penalties to `training.loss`.
 SECTIONS: dict[str, dict[str, type] | None] = {
     "model": {"name": str, "version": str, "kind": str, "description": str, "data": str},
     "exchange": {"omega": float, "sr_fraction": float, "local_omega": float, "b_max": float},
-    "network": {"width": int, "depth": int},
+    "network": {"width": int, "depth": int, "relaxed": list},
     "dispersion": {"s6": float, "s8": float, "s9": float, "a1": float, "a2": float},
     "fit": {"seed": int, "ridge": float, "steps": int, "method": str, "linear": bool, "batch": int, "rate": float,
             "memory_gb": float, "resample": int, "scatter": float},
@@ -25,7 +26,7 @@ SECTIONS: dict[str, dict[str, type] | None] = {
 }
 
 #: What the types are called.
-NAMES = {str: "text", int: "an integer", float: "a number", bool: "true or false"}
+NAMES = {str: "text", int: "an integer", float: "a number", bool: "true or false", list: "a list"}
 
 #: What every configuration has.
 REQUIRED = {"model": ("name", "version", "kind", "description", "data"), "exchange": (), "network": ("width", "depth"),
@@ -80,7 +81,22 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
     if other := [key for key in config["exchange"] if key not in EXCHANGE[kind]]:
         raise InvalidInput(f"[exchange] {other[0]} is not for kind {kind!r}, which has {', '.join(EXCHANGE[kind])}")
     _require(config, "fit", METHODS[method])
+    _check_relaxed(config)
     return config
+
+
+def _check_relaxed(config: dict[str, Any]) -> None:
+    """What is relaxed can be, and what is not has no penalty."""
+    relaxed = config["network"].get("relaxed", [])
+    for name in relaxed:
+        if name not in RELAXABLE:
+            raise InvalidInput(f"[network] relaxed has {name!r}; there are {', '.join(RELAXABLE)}"
+                               f"{did_you_mean(str(name), RELAXABLE)}")
+    for law in config.get("penalty", {}):
+        if makes_soft := [name for name, laws in RELAXABLE.items() if law in laws]:
+            if not set(makes_soft) & set(relaxed):
+                raise InvalidInput(f"[penalty] {law}: it holds by construction; name {' or '.join(makes_soft)} in "
+                                   "relaxed of [network] to make it soft, or leave the penalty out")
 
 
 def _check(section: str, key: str, value: Any, known: dict[str, type]) -> None:

@@ -15,6 +15,7 @@ import torch
 from mlxc.errors import InvalidInput
 from mlxc.xc.density import Density
 from mlxc.xc.functional import Learned, LocalHybrid, Term
+from mlxc.xc.relaxed import Relaxed
 from training import features, parallel
 from training.data import KCAL, Species, Target
 from training.dispersion import D4
@@ -124,6 +125,8 @@ def _weighted_terms(functional: Learned, record: features.Record) -> Iterator[Te
         for t in functional.terms(density, *more):  # type: ignore[operator]
             w = weights[block]
             yield replace(t, gas=w * t.gas, exact=None if t.exact is None else w * t.exact)
+    if isinstance(functional, Relaxed) and "long_range" in functional.relaxed:
+        yield functional.exact_long_range(record.ex_lr[functional.omega])
 
 
 def energy(functional: Learned, prepared: Energies) -> torch.Tensor:

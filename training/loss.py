@@ -4,8 +4,8 @@
 
 λ is the config's ``ridge``, θ_0 the start. What r is depends on the target's group; a group's tolerance σ (kcal/mol,
 section [tolerance]) is the error at which its loss turns from quadratic to linear, its weight w (section [weight]) is 1
-by default. The terms of section [penalty] are residuals of the functional itself, for constraints that it does not obey
-by construction.
+by default. The terms of section [penalty] are residuals of the functional itself, for constraints that do not hold by
+construction: those that ``relaxed`` in [network] names are soft with a penalty, and off without.
 
 | group | r |
 |---|---|
@@ -29,7 +29,7 @@ from mlxc.errors import InvalidInput
 from mlxc.suggest import did_you_mean
 from mlxc.xc import violations
 from mlxc.xc.functional import Learned
-from mlxc.xc.reference.lda import pw92_correlation, short_range_lda_exchange
+from mlxc.xc.reference.lda import pw92_correlation
 from training.data import Target
 
 # ------------------------------------------------------------------------------ tolerances, kcal/mol, per target
@@ -107,22 +107,49 @@ def curvatures(targets: Sequence[Target]) -> list[Target]:
 
 
 def uniform_gas(functional: Learned) -> Tensor:
-    """Relative error of the XC energy in 50 uniform gases; the tolerance is a fraction."""
-    d = violations.uniform_gas(50)
-    exchange = torch.stack([short_range_lda_exchange(rho, functional.local_omega) for rho in d.rho])
-    exact = (1 - functional.sr_fraction) * exchange.sum(0) + pw92_correlation(d)
-    return violations.energy(functional, d, exchange) / exact - 1
+    """Relative error of the XC energy in 50 uniform gases."""
+    return violations.gas_error(functional, violations.uniform_gas(50))
 
 
 def correlation_sign(functional: Learned) -> Tensor:
-    """Positive correlation energy in units of PW92's at 200 sampled densities; the tolerance is a fraction."""
+    """Positive correlation energy in units of PW92's at 200 sampled densities."""
     d = violations.sampled_density(200)
     return (violations.correlation(functional, d) / pw92_correlation(d).abs()).clamp(min=0)
 
 
-#: Penalties by their names in the config, which are those of the constraints.
+def lieb_oxford(functional: Learned) -> Tensor:
+    """Excess of full-range semilocal exchange over its bounds at 200 sampled densities, in units of the gas's."""
+    return violations.beyond_lieb_oxford(functional, violations.sampled_density(200))
+
+
+def one_electron_correlation(functional: Learned) -> Tensor:
+    """Correlation energy of one spin orbital in units of PW92's at 200 sampled densities."""
+    d = violations.one_orbital(200)
+    return violations.correlation(functional, d) / pw92_correlation(d)
+
+
+def one_electron_exchange(functional: Learned) -> Tensor:
+    """What replaces exact exchange of one spin orbital, in units of the gas's exchange, at 200 sampled densities."""
+    d = violations.one_orbital(200)
+    return violations.replacement(functional, d, violations.any_exact_exchange(d)) / violations.exchange_scale(d)
+
+
+def like_spin_correlation(functional: Learned) -> Tensor:
+    """Like-spin correlation of one orbital per channel in units of PW92's energy at 200 sampled densities."""
+    d = violations.one_orbital_per_spin(200)
+    return violations.like_spin_correlation(functional, d) / pw92_correlation(d)
+
+
+def long_range_exchange(functional: Learned) -> Tensor:
+    """1 − c, the fraction of long-range exchange that is not exact."""
+    missing = 1 - getattr(functional, "long_range", torch.tensor(functional.lr_fraction))
+    return missing.reshape(1)
+
+
+#: Penalties by the names of the constraints; tolerances are fractions.
 PENALTIES: dict[str, Callable[[Learned], Tensor]] = {
-    "uniform_gas": uniform_gas, "correlation_sign": correlation_sign}
+    term.__name__: term for term in (uniform_gas, correlation_sign, lieb_oxford, one_electron_correlation,
+                                     one_electron_exchange, like_spin_correlation, long_range_exchange)}
 
 
 # ------------------------------------------------------------------------------------------------------- the whole

@@ -12,7 +12,7 @@ import torch
 from mlxc.errors import InvalidInput
 from mlxc.suggest import did_you_mean
 from mlxc.xc.functional import Learned
-from mlxc.zoo.store import KINDS
+from mlxc.zoo.store import untrained
 from training import features, fit, loss, parallel, smoothness
 from training.data import Dataset, Species, Target
 from training.log import Log
@@ -66,7 +66,8 @@ def fitted(config: Mapping, dataset: Dataset, folder: Path, settings: features.S
     """
     logged = Log(log, out, config["model"]["name"])
     torch.manual_seed(config["fit"]["seed"])
-    functional = KINDS[config["model"]["kind"]](config["exchange"], config["network"], config["model"]["name"])
+    model = config["model"]
+    functional = untrained(model["kind"], config["exchange"], config["network"], model["name"])
     energies, wanted = prepared(config, dataset, functional, folder, settings)
     usable = fit.resolve(wanted, energies)
     if lost := sorted(set(dataset.species) - set(energies)):

@@ -21,7 +21,7 @@ the networks say; 1 − κ < F < 1 + κ (Lieb–Oxford, κ = 0.804) and 0 < G < 
 q is 1 where one orbital is occupied (`constraints.one_electron`): there `mlxc_lh` is Hartree–Fock, in the energy, the
 potential and the response. 1 − w_σ = 2 (τ_σ − τ_Wσ)/(τ_σ + τ_UEGσ) is 0 for one orbital and 1 in the uniform gas, as
 1 − z_σ = 1 − τ_Wσ/τ_σ is, but its derivative in τ_σ stays finite where an orbital's gradient vanishes, as midway
-between the atoms of H₂.
+between the atoms of H₂. `relaxed` has the same functionals without some of this, for experiments.
 """
 
 from collections.abc import Iterable, Iterator
@@ -97,12 +97,24 @@ class Learned(nn.Module):
 
     def term_energy(self, term: Term) -> Tensor:
         """Energy per volume of one term, (n,), Ha bohr⁻³."""
-        return term.gas * (1 + term.kappa * torch.tanh(self.exponent(term)))
+        return term.gas * (1 + term.kappa * self.bounded(self.exponent(term)))
 
     def exponent(self, term: Term) -> Tensor:
         """u N_1 + w N_2: zero in the uniform gas whatever the networks' outputs are, (n,)."""
         outputs = self.networks[term.network](term.inputs)
         return term.u * outputs[..., 0] + term.w * outputs[..., 1]
+
+    def bounded(self, exponent: Tensor) -> Tensor:
+        """tanh, in (−1, 1)."""
+        return torch.tanh(exponent)
+
+    def gate(self, x_total: Variables, zeta2: Tensor) -> Tensor:
+        """1 − q, (n,): 0 where a single orbital is occupied."""
+        return 1 - constraints.one_electron(x_total.z, zeta2)
+
+    def like_spin_factor(self, x: Variables) -> Tensor:
+        """1 − w_σ, (n,): 0 for one orbital in the channel."""
+        return 1 - x.w
 
     def sum(self, terms: Iterable[Term]) -> Tensor:
         """Energy per volume of several terms, (n,), Ha bohr⁻³."""
@@ -110,7 +122,7 @@ class Learned(nn.Module):
 
     def exchange_terms(self, density: Density) -> Iterator[Term]:
         """e_xσ^{SR,sl} of each channel, once with a factor of 2 for closed shells."""
-        for rho, factor, _, x in _channels(density):
+        for rho, factor, _, x in channels(density):
             v = self.local_omega / (self.local_omega + x.kf)
             inputs = torch.stack((x.u, x.w, v), -1)
             yield Term("exchange", factor * short_range_lda_exchange(rho, self.local_omega), x.u, x.w, inputs, KAPPA)
@@ -118,17 +130,17 @@ class Learned(nn.Module):
     def correlation_terms(self, density: Density) -> Iterator[Term]:
         """Like-spin correlation of each channel, and unlike-spin correlation."""
         x_total, zeta2 = features.total(density), features.zeta2(density)
-        not_one_electron = 1 - constraints.one_electron(x_total.z, zeta2)
+        gate = self.gate(x_total, zeta2)
         *e_same, e_ab = stoll_partition(density)
-        for _, factor, spin, x in _channels(density):
-            e_c = not_one_electron * factor * e_same[spin] * (1 - x.w)
+        for _, factor, spin, x in channels(density):
+            e_c = gate * factor * e_same[spin] * self.like_spin_factor(x)
             yield Term("same_spin", e_c, x.u, x.w, torch.stack((x.u, x.w, x.r), -1), 1.0)
         x = x_total
         inputs = torch.stack((x.u, x.w, x.r, zeta2), -1)
-        yield Term("opposite_spin", not_one_electron * e_ab, x.u, x.w, inputs, 1.0)
+        yield Term("opposite_spin", gate * e_ab, x.u, x.w, inputs, 1.0)
 
 
-def _channels(density: Density) -> Iterator[tuple[Tensor, Tensor, int, Variables]]:
+def channels(density: Density) -> Iterator[tuple[Tensor, Tensor, int, Variables]]:
     """(ρ_σ, factor, σ, variables) of each channel; the factor is 2 for the one channel of a closed shell, 0 where the
     channel is empty."""
     for spin in (0,) if density.closed_shell else (0, 1):
@@ -208,9 +220,8 @@ class LocalHybrid(Learned):
     def replacement_terms(self, density: Density, exact: Tensor) -> Iterator[Term]:
         """b_σ (e_xσ^{SR,sl} − e_xσ^{SR,HF}) of each channel, gated by 1 − q."""
         zeta2 = features.zeta2(density)
-        gate = 1 - constraints.one_electron(features.total(density).z, zeta2)
-        channels = zip(self.exchange_terms(density), _channels(density), strict=True)
-        for term, (_, factor, spin, _) in channels:
+        gate = self.gate(features.total(density), zeta2)
+        for term, (_, factor, spin, _) in zip(self.exchange_terms(density), channels(density), strict=True):
             mixing = torch.cat((term.inputs, zeta2[:, None]), -1)
             yield replace(term, gas=gate * term.gas, exact=gate * factor * exact[spin], mixing=mixing)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -16,11 +17,15 @@ from torch import Tensor, nn
 from mlxc.errors import InvalidModel
 from mlxc.xc.ensemble import combine
 from mlxc.xc.functional import Learned, LocalHybrid, RangeSeparated
+from mlxc.xc.relaxed import RelaxedLocalHybrid, RelaxedRangeSeparated
 from mlxc.zoo.card import FORMAT, REQUIRED, Card, checked_card, physics_hash, read_card
 from mlxc.zoo.model import Model
 
 #: The form of functional of each `kind`.
 KINDS: dict[str, type[Learned]] = {"rs": RangeSeparated, "lh": LocalHybrid}
+
+#: The same, of a network with ``relaxed`` constraints.
+RELAXED: dict[str, type[Learned]] = {"rs": RelaxedRangeSeparated, "lh": RelaxedLocalHybrid}
 
 #: Entry of the weights file that ties it to the physics of its card.
 METADATA_KEY = "mlxc_card"
@@ -29,6 +34,22 @@ METADATA_KEY = "mlxc_card"
 def weights_path(card_path: Path) -> Path:
     """The weights lie beside the card under the same stem."""
     return card_path.with_suffix(".safetensors")
+
+
+def untrained(kind: str, exchange: dict, network: dict, name: str) -> Learned:
+    """A functional with its parameters at the start.
+
+    Args:
+        kind: a key of KINDS.
+        exchange, network: of a card or a training configuration; ``relaxed`` in network names what does not hold by
+            construction, see `mlxc.xc.relaxed`.
+        name: in PySCF.
+
+    Raises:
+        InvalidInput: something that cannot be relaxed.
+    """
+    kinds = RELAXED if network.get("relaxed") else KINDS
+    return kinds[kind](exchange, network, name)  # type: ignore[arg-type]
 
 
 def load_model(card_path: Path) -> Model:
@@ -48,6 +69,10 @@ def load_model(card_path: Path) -> Model:
         raise InvalidModel(f"{card_path}: the weights do not fit the network of the card (members: {members}): "
                            f"{difference}")
     functional.load_state_dict(tensors)
+    for key, value in card["exchange"].items():
+        if (found := getattr(functional, key, None)) is None or not math.isclose(found, value, rel_tol=1e-12):
+            raise InvalidModel(f"{card_path}: [exchange] {key} = {value}, but functionals of kind {card['kind']!r} "
+                               f"have {'no such setting' if found is None else found}")
     return _finish(functional, card)
 
 
@@ -91,14 +116,10 @@ def _build(card: Card, members: int) -> nn.Module:
         raise InvalidModel(f"model {name} is of kind {kind!r}, this version of mlxc knows {', '.join(KINDS)}: "
                            "install the version the model was made with")
     try:
-        functional = KINDS[kind](exchange, card["network"], name)
+        functional = untrained(kind, exchange, card["network"], name)
     except (TypeError, KeyError, ValueError, RuntimeError) as error:
         raise InvalidModel(f"model {name}: [exchange] and [network] do not describe a functional of kind {kind!r}: "
                            f"{type(error).__name__}: {error}") from error
-    for key, value in exchange.items():
-        if getattr(functional, key, None) != value:
-            raise InvalidModel(f"model {name}: [exchange] {key} = {value}, but functionals of kind {kind!r} have "
-                               f"{getattr(functional, key, 'no such setting')}")
     return combine([functional] * members, name) if members > 1 else functional
 
 
