@@ -61,7 +61,8 @@ def curve(config: Mapping, everything: Dataset, strategy: str, division: int, fo
         points.append((len(labelled), float(np.abs(errors).mean())))
         if number < BATCHES:
             unknown = everything.only(pool)
-            spread = select.spreads(functional, unknown, folder, damping, settings)
+            prepared = fit.prepare(functional, unknown.species.values(), folder, damping, settings)
+            spread = select.spreads(functional, prepared, pool)
             chosen = set(batch(strategy, spread, unknown, known, division))
             labelled = [*labelled, *(t for t in pool if t.id in chosen)]
             pool = [t for t in pool if t.id not in chosen]

@@ -111,13 +111,13 @@ class Unbounded(Changed):
 
 
 class Lopsided(Changed):
-    """ζ in place of ζ² among the inputs."""
+    """ζ in place of the last of the inputs."""
 
     def changed(self, term, density, spin):
         if term.network != "opposite_spin":
             return term
         zeta = (density.rho[0] - density.rho[1]) / density.n
-        return replace(term, inputs=torch.cat((term.inputs[:, :3], zeta[:, None]), -1))
+        return replace(term, inputs=torch.cat((term.inputs[:, :-1], zeta[:, None]), -1))
 
 
 class LopsidedReplacement:

@@ -59,8 +59,8 @@ def calibration(functional: Learned, dataset: Dataset, folder: Path, damping: di
     Returns:
         ``scale``, ``reactions`` (how many), ``rank_correlation``, ``below_two_sigma`` (after scaling).
     """
-    spread = select.spreads(functional, dataset, folder, damping, settings)
     prepared = fit.prepare(functional, dataset.species.values(), folder, damping, settings)
+    spread = select.spreads(functional, prepared, dataset.targets)
     usable = fit.resolve(dataset.targets, prepared)
     errors = np.abs(fit.residuals(usable, fit.energies(functional, prepared)))
     return scaled(errors, np.array([spread[t.id] for t in usable]))
@@ -84,6 +84,7 @@ def main():
     try:
         functional: Any = zoo.load(str(args.model))
         dataset = reactions(args.data)
+        select.require_members(functional)
         features.build(dataset.species, args.features)
         found = calibration(functional, dataset, args.features, functional.card["dispersion"])
         print(", ".join(f"{key} {value}" for key, value in found.items()))

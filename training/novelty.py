@@ -8,7 +8,7 @@ its molecules that have a nearer neighbour in it.
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,8 +62,7 @@ def novelty(species: Species, trained: Iterable[Species]) -> Novelty:
     new = Fingerprint(species)
     found = sorted((distance(new, f), key, difference(new, f)) for key, f in known.items())
     molecules = [f for f in known.values() if len(f.species.atoms) > 1]
-    nearest = [min((distance(a, b) for b in molecules if b is not a), default=np.inf) for a in molecules]
-    rank = float(np.mean([d < found[0][0] for d in nearest])) if molecules else 1.0
+    rank = float(np.mean([d < found[0][0] for d in nearest(molecules)])) if molecules else 1.0
     shown = list({key.rpartition("__")[0] or key: (d, key, same) for d, key, same in reversed(found)}.values())
     return Novelty(_outside(new, known.values()), sorted(shown)[:SHOWN], rank)
 
@@ -73,6 +72,11 @@ def distance(one: Fingerprint, other: Fingerprint) -> float:
     a, b = one.spectrum[::-1], other.spectrum[::-1]
     n = max(len(a), len(b))
     return float(np.linalg.norm(np.pad(a, (0, n - len(a))) - np.pad(b, (0, n - len(b)))))
+
+
+def nearest(molecules: Sequence[Fingerprint]) -> list[float]:
+    """Distance of each from its nearest neighbour among the others, atomic units; infinite where there is none."""
+    return [min((distance(a, b) for b in molecules if b is not a), default=np.inf) for a in molecules]
 
 
 def _outside(new: Fingerprint, known: Iterable[Fingerprint]) -> list[str]:

@@ -22,7 +22,7 @@ from training.data import Species
 from training.functionals import fingerprint
 
 #: Range-separation parameters whose exact exchange is stored, bohr⁻¹.
-OMEGAS = (0.3, 0.4)
+OMEGAS = (0.3, 0.5)
 
 #: The properties of a species that are part of the hash.
 DETERMINES = ("key", "atoms", "n_alpha", "n_beta", "basis")

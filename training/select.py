@@ -24,7 +24,7 @@ from mlxc.errors import InvalidInput, MlxcError
 from mlxc.units import KCAL
 from mlxc.xc.functional import Learned
 from training import configuration, data, ensemble, features, fit, manifest, novelty
-from training.data import Dataset, Species
+from training.data import Dataset, Species, Target
 from training.fingerprint import Fingerprint
 
 
@@ -45,20 +45,23 @@ class Pick:
     score: float
 
 
-def spreads(functional: Learned, pool: Dataset, folder: Path, damping: dict[str, float],
-            settings: features.Settings) -> dict[str, float]:
-    """σ of every reaction of a pool over the members of an ensemble, kcal/mol, at the stored densities.
+def spreads(functional: Learned, prepared: Mapping[str, fit.Energies], targets: Iterable[Target]) -> dict[str, float]:
+    """σ over the members of an ensemble, kcal/mol, of the targets whose species are all there.
 
     Raises:
-        InvalidInput: the functional is no ensemble, or a record is missing.
+        InvalidInput: the functional is no ensemble.
     """
+    require_members(functional)
+    members = ensemble.energies(functional, prepared)
+    return {t.id: float(KCAL * np.std([sum(c * e[key] for key, c in t.terms) for e in members], ddof=1))
+            for t in fit.resolve(list(targets), prepared)}
+
+
+def require_members(functional: Learned):
+    """Raises InvalidInput for a functional that is no ensemble."""
     if functional.members < 2:
         raise InvalidInput(f"{functional.name} is no ensemble, and a single functional has no spread: train one with "
                            "members = 5 in the config's section [ensemble]")
-    prepared = fit.prepare(functional, pool.species.values(), folder, damping, settings)
-    members = ensemble.energies(functional, prepared)
-    return {t.id: float(KCAL * np.std([sum(c * e[key] for key, c in t.terms) for e in members], ddof=1))
-            for t in fit.resolve(pool.targets, prepared)}
 
 
 def pick(spread: Mapping[str, float], pool: Dataset, trained: Iterable[Species], count: int) -> list[Pick]:
@@ -93,7 +96,7 @@ def typical_distance(known: list[Fingerprint]) -> float:
     """d_0, the median distance from the nearest neighbour, atomic units."""
     if len(known) < 2:
         raise InvalidInput(f"the training set has {len(known)} molecules, two are needed to say what is far")
-    return float(np.median([min(novelty.distance(a, b) for b in known if b is not a) for a in known]))
+    return float(np.median(novelty.nearest(known)))
 
 
 def _molecules(species: Iterable[Species]) -> list[Fingerprint]:
@@ -117,8 +120,10 @@ def main():
         pool = manifest.dataset(manifest.read(args.pool), options["basis"], options["diffuse_basis"])
         trained = data.from_config(config, args.data).species.values()
         functional = zoo.load(str(args.model))
+        require_members(functional)
         features.build(pool.species, args.features, settings)
-        found = spreads(functional, pool, args.features, config["dispersion"], settings)
+        prepared = fit.prepare(functional, pool.species.values(), args.features, config["dispersion"], settings)
+        found = spreads(functional, prepared, pool.targets)
         print(f"{'reaction':30s} {'σ':>8s} {'d':>8s} {'score':>8s}   (kcal/mol, atomic units, kcal/mol)")
         for p in pick(found, pool, trained, args.count):
             print(f"{p.id:30s} {p.spread:8.2f} {p.distance:8.3f} {p.score:8.2f}")

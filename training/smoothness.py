@@ -54,14 +54,17 @@ def roughness(functional: Learned, count: int = 1000) -> dict[str, float]:
     squares: dict[str, list[torch.Tensor]] = {}
     for term in functional.terms(d, *more):  # type: ignore[operator]
         squares.setdefault(term.network, []).append(_second(_enhancement(functional, term), term.inputs))
-        if term.mixing is not None:
-            squares.setdefault("mixing", []).append(_second(functional.mixing, term.mixing))
+        if isinstance(functional, LocalHybrid) and term.exact is not None:
+            squares.setdefault("mixing", []).append(_second(functional.mixing, term.inputs))
     return {name: float(torch.cat(found).square().mean().sqrt()) for name, found in squares.items()}
 
 
 def _enhancement(functional: Learned, term: Term):
     """F or G as a function of the inputs alone, of which u and w are the first two."""
-    return lambda x: 1 + term.kappa * torch.tanh(functional.exponent(replace(term, inputs=x, u=x[:, 0], w=x[:, 1])))
+    def exponent(x):
+        return functional.exponent(replace(term, inputs=x, u=x[:, 0], w=x[:, 1]))
+
+    return lambda x: 1 + term.kappa * functional.bounded(exponent(x))
 
 
 def _second(function, inputs: torch.Tensor) -> torch.Tensor:

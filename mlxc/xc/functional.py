@@ -11,12 +11,13 @@
 The exact exchange energies come from the host program, e_xσ^{SR,HF}(r) from `mlxc.host.exchange`. Learned are
 
     e_xσ^{SR,sl} = e_x^LDA(n_σ) A(ω/k_Fσ) F_θ(u_σ, w_σ, v_σ)
-    e_c          = (1 − q) [Σ_σ e_c^σσ (1 − w_σ) G^ss_θ(u_σ, w_σ, r_σ) + e_c^ab G^os_θ(u, w, r, ζ²)]
-    F = 1 + κ tanh(u N_1 + w N_2),     G = 1 + tanh(u N_1 + w N_2)
+    e_c          = (1 − q) [Σ_σ e_c^σσ (1 − w_σ) G^ss_θ(u_σ, w_σ, r_σ) + e_c^ab G^os_θ(u, w, r)]
+    F = 1 + κ tanh(u N_1 + w N_2),     G = 1 + tanh(u N_1 + w N_2),     B_θ = B_θ(u_σ, w_σ, v_σ)
 
 with the variables of `features`, the uniform-gas energies of `reference.lda` and `reference.attenuation`, and N_1 and
 N_2 the outputs of one network for each of F, G^ss and G^os. u = w = 0 in the uniform gas, so F = G = 1 there whatever
-the networks say; 1 − κ < F < 1 + κ (Lieb–Oxford, κ = 0.804) and 0 < G < 2 everywhere else.
+the networks say; 1 − κ < F < 1 + κ (Lieb–Oxford, κ = 0.804) and 0 < G < 2 everywhere else. G^os of `mlxc_rs` sees ζ²
+too; in a local hybrid it would learn from atoms, the only open shells of the training set, what is wrong for radicals.
 
 q is 1 where one orbital is occupied (`constraints.one_electron`): there `mlxc_lh` is Hartree–Fock, in the energy, the
 potential and the response. 1 − w_σ = 2 (τ_σ − τ_Wσ)/(τ_σ + τ_UEGσ) is 0 for one orbital and 1 in the uniform gas, as
@@ -53,7 +54,6 @@ class Term:
         inputs: the network's inputs, (n, k).
         kappa: bound of the enhancement's deviation from 1.
         exact: the exact exchange that this term replaces by the fraction b, with the same hard factors as ``gas``.
-        mixing: inputs of the network that gives b, (n, k).
     """
 
     network: str
@@ -63,7 +63,6 @@ class Term:
     inputs: Tensor
     kappa: float
     exact: Tensor | None = None
-    mixing: Tensor | None = None
 
 
 class Learned(nn.Module):
@@ -76,11 +75,13 @@ class Learned(nn.Module):
         local_omega: ω of the learned short-range exchange, bohr⁻¹.
         exchange, network: what it was made with; two functionals are of one form where class and both are equal.
         members: how many functionals it is the mean of, see `mlxc.xc.ensemble`.
+        unlike_inputs: how many of u, w, r, ζ² unlike-spin correlation sees.
     """
 
     xc_type = "MGGA"
     lr_fraction = 1.0
     members = 1
+    unlike_inputs = 4
     omega: float
     sr_fraction: float
     exchange: dict[str, float]
@@ -92,7 +93,7 @@ class Learned(nn.Module):
         self.networks = nn.ModuleDict({
             "exchange": Network(3, (1.0, 0.0), **size),
             "same_spin": Network(3, (-1.0, 0.0), **size),
-            "opposite_spin": Network(4, (-1.0, 0.0), **size),
+            "opposite_spin": Network(self.unlike_inputs, (-1.0, 0.0), **size),
         })
 
     def term_energy(self, term: Term) -> Tensor:
@@ -136,7 +137,7 @@ class Learned(nn.Module):
             e_c = gate * factor * e_same[spin] * self.like_spin_factor(x)
             yield Term("same_spin", e_c, x.u, x.w, torch.stack((x.u, x.w, x.r), -1), 1.0)
         x = x_total
-        inputs = torch.stack((x.u, x.w, x.r, zeta2), -1)
+        inputs = torch.stack((x.u, x.w, x.r, zeta2)[:self.unlike_inputs], -1)
         yield Term("opposite_spin", gate * e_ab, x.u, x.w, inputs, 1.0)
 
 
@@ -192,13 +193,13 @@ class LocalHybrid(Learned):
         name: the functional's name in PySCF.
     """
 
-    omega, sr_fraction = 0.0, 1.0
+    omega, sr_fraction, unlike_inputs = 0.0, 1.0, 3
 
     def __init__(self, exchange: dict, network: dict, name: str = "mlxc_lh"):
         super().__init__(float(exchange["local_omega"]), network, name)
         self.b_max = float(exchange["b_max"])
         self.exchange = {"local_omega": self.local_omega, "b_max": self.b_max}
-        self.networks["mixing"] = Network(4, (0.0,), width=network["width"], depth=network["depth"])
+        self.networks["mixing"] = Network(3, (0.0,), width=network["width"], depth=network["depth"])
         self.double()
 
     def edens(self, density: Density) -> Tensor:
@@ -219,11 +220,9 @@ class LocalHybrid(Learned):
 
     def replacement_terms(self, density: Density, exact: Tensor) -> Iterator[Term]:
         """b_σ (e_xσ^{SR,sl} − e_xσ^{SR,HF}) of each channel, gated by 1 − q."""
-        zeta2 = features.zeta2(density)
-        gate = self.gate(features.total(density), zeta2)
+        gate = self.gate(features.total(density), features.zeta2(density))
         for term, (_, factor, spin, _) in zip(self.exchange_terms(density), channels(density), strict=True):
-            mixing = torch.cat((term.inputs, zeta2[:, None]), -1)
-            yield replace(term, gas=gate * term.gas, exact=gate * factor * exact[spin], mixing=mixing)
+            yield replace(term, gas=gate * term.gas, exact=gate * factor * exact[spin])
 
     def terms(self, density: Density, exact: Tensor) -> Iterator[Term]:
         """All learned terms."""
@@ -233,9 +232,7 @@ class LocalHybrid(Learned):
     def term_energy(self, term: Term) -> Tensor:
         """Energy per volume of one term, (n,), Ha bohr⁻³."""
         energy = super().term_energy(term)
-        if term.exact is None or term.mixing is None:
-            return energy
-        return self.mixing(term.mixing) * (energy - term.exact)
+        return energy if term.exact is None else self.mixing(term.inputs) * (energy - term.exact)
 
     def mixing(self, inputs: Tensor) -> Tensor:
         """b_σ without its gate, in (0, b_max), (n,)."""

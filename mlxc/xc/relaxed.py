@@ -29,9 +29,6 @@ from mlxc.xc.functional import KAPPA, Learned, LocalHybrid, RangeSeparated, Term
 from mlxc.xc.network import Network
 from mlxc.xc.reference.lda import lda_exchange
 
-#: Name of the terms that a free fraction of long-range exchange adds; their network is that of exchange.
-LONG_RANGE = "long_range"
-
 #: What can be left out, and the constraints that then no longer hold, see `constraints.CLAIMS`.
 RELAXABLE: dict[str, tuple[str, ...]] = {
     "one_electron": ("one_electron_correlation", "one_electron_exchange", "one_electron_fock", "one_electron_scf",
@@ -48,6 +45,10 @@ RELAXABLE: dict[str, tuple[str, ...]] = {
 def broken(relaxed: Iterable[str]) -> set[str]:
     """Ids of the constraints that do not hold by construction without these."""
     return {law for name in relaxed for law in RELAXABLE[name]}
+
+
+class LongRange(Term):
+    """A term of exchange at long range, of which the functional has the part 1 − c in place of ``exact``."""
 
 
 class Relaxed(Learned):
@@ -103,19 +104,20 @@ class Relaxed(Learned):
         """Of each channel what stands in place of exact exchange at long range, up to the factor 1 − c."""
         if "long_range" in self.relaxed:
             for term, (rho, factor, _, _) in zip(self.exchange_terms(density), channels(density), strict=True):
-                yield replace(term, network=LONG_RANGE, gas=factor * lda_exchange(rho) - term.gas)
+                gas = factor * lda_exchange(rho) - term.gas
+                yield LongRange(term.network, gas, term.u, term.w, term.inputs, term.kappa)
 
     def exact_long_range(self, energy: float) -> Term:
         """What they stand for, as a term of a single point: E_x^{LR,HF}, Ha."""
         nothing = torch.zeros(1, dtype=torch.float64)
-        return Term(LONG_RANGE, nothing, nothing, nothing, torch.zeros(1, 3, dtype=torch.float64), KAPPA,
-                    exact=nothing + energy)
+        inputs = torch.zeros(1, 3, dtype=torch.float64)
+        return LongRange("exchange", nothing, nothing, nothing, inputs, KAPPA, exact=nothing + energy)
 
     def term_energy(self, term: Term) -> Tensor:
         """Energy per volume of one term, (n,), Ha bohr⁻³."""
-        if term.network != LONG_RANGE:
+        if not isinstance(term, LongRange):
             return super().term_energy(term)
-        energy = super().term_energy(replace(term, network="exchange", exact=None))
+        energy = super().term_energy(replace(term, exact=None))
         return (1 - self.long_range) * (energy if term.exact is None else energy - term.exact)
 
 

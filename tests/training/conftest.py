@@ -10,7 +10,7 @@ from training import features
 from training.data import Species, Target
 
 #: Cheapest settings that still integrate to a millihartree.
-TINY = features.Settings(scf_grid=0, grid=0)
+TINY = features.Settings(scf_grid=0, grid=0, omegas=(0.3, 0.4))
 
 H2 = (("H", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 0.74)))
 

@@ -40,7 +40,7 @@ def test_one_electron_is_hartree_fock(records, key):
     """Exchange cancels the Hartree energy, whatever the occupation, and the operators of all ω lie in between."""
     record = features.load(SPECIES[key], records, TINY)
     assert record.e_scf == pytest.approx(record.e_rest + record.ex_full, abs=1e-8)
-    long_range = [record.ex_lr[omega] for omega in features.OMEGAS]
+    long_range = [record.ex_lr[omega] for omega in TINY.omegas]
     assert record.ex_full < long_range[-1] and all(a > b for a, b in zip(long_range, long_range[1:], strict=False))
     assert max(long_range) < 0
 
@@ -49,7 +49,7 @@ def test_one_electron_is_hartree_fock(records, key):
 def test_local_exchange_integrates_to_the_short_range_exchange(records, key):
     """Σ w e_x^SR = E_x − E_x^LR for every ω, to the errors of the coarse grid and of the density fitting."""
     record, species = features.load(SPECIES[key], records, TINY), SPECIES[key]
-    for omega in features.OMEGAS:
+    for omega in TINY.omegas:
         e = record.ex_sr[omega]
         assert e.shape == (1 if species.n_alpha == species.n_beta else 2, len(record.weights))
         found = (2 if len(e) == 1 else 1) * (e @ record.weights).sum()

@@ -49,8 +49,8 @@ def test_a_training_set_of_one_molecule_says_nothing():
 def test_a_spread_is_that_of_the_members(records):
     functional = ensemble.fitted(config(3), DATASET, records, TINY, log=lambda _: None)[0]
     damping = config(3)["dispersion"]
-    found = select.spreads(functional, DATASET, records, damping, TINY)
     prepared = fit.prepare(functional, SPECIES.values(), records, damping, TINY)
+    found = select.spreads(functional, prepared, DATASET.targets)
     alone = [fit.energies(f, prepared) for f in ensemble.members(functional)]
     target = next(t for t in TARGETS if len(t.terms) > 1)
     energies = [sum(c * e[key] for key, c in target.terms) for e in alone]
@@ -59,7 +59,7 @@ def test_a_spread_is_that_of_the_members(records):
 
 def test_a_single_functional_is_refused():
     with pytest.raises(InvalidInput, match="mlxc_rs is no ensemble.*members = 5"):
-        select.spreads(zoo.load("mlxc_rs"), REACTIONS, "nowhere", {}, TINY)
+        select.spreads(zoo.load("mlxc_rs"), {}, REACTIONS.targets)
 
 
 def test_command_refuses_a_pool_that_is_missing(monkeypatch, tmp_path):

@@ -15,7 +15,7 @@ from mlxc.errors import InvalidInput
 from mlxc.xc.constraints import CLAIMS, measure
 from tests.functionals import random_functional
 from tests.training.conftest import SPECIES, TARGETS, TINY
-from training import data, ensemble, member, train
+from training import configuration, data, ensemble, member, train
 from training.data import Target
 from training.model_card import card
 
@@ -30,7 +30,7 @@ description = "two steps on two species"
 data = "made by the test"
 
 [exchange]
-omega = 0.4
+omega = 0.3
 sr_fraction = 0.1
 
 [network]
@@ -107,7 +107,7 @@ def test_card_says_what_the_model_was_trained_on(trained):
     card = zoo.load(str(trained[1] / f"{NAME}.toml")).card
     assert (card["name"], card["version"], card["kind"]) == (NAME, "0.0.1", "rs")
     assert card["claims"] == CLAIMS["rs"]
-    assert card["exchange"] == {"omega": 0.4, "sr_fraction": 0.1, "lr_fraction": 1.0}
+    assert card["exchange"] == {"omega": 0.3, "sr_fraction": 0.1, "lr_fraction": 1.0}
     assert card["domain"] == {"elements": ["H"], "charges": [0], "spins": [0, 1]}
     assert card["training"]["summary"] == (
         "2 targets (1 atomisation, 1 one_electron) of 2 species; densities of wb97x; made by the test")
@@ -116,6 +116,23 @@ def test_card_says_what_the_model_was_trained_on(trained):
 
 def config() -> dict:
     return tomllib.loads(CONFIG)
+
+
+def test_constraints_can_be_soft_or_absent(records, tmp_path):
+    """Without them the fraction of long-range exchange is fitted; a penalty pulls it back; the card claims neither."""
+    fractions = {}
+    for how, penalty in (("off", {}), ("soft", {"long_range_exchange": 1e-3})):
+        relaxed = config() | {"penalty": penalty}
+        relaxed["network"] = relaxed["network"] | {"relaxed": ["bounds", "long_range"]}
+        dataset = data.Dataset(SPECIES, [t for t in TARGETS if t.group in relaxed["tolerance"]])
+        functional, used, _ = member.fitted(configuration.checked(relaxed), dataset, records, TINY, lambda _: None)
+        path = zoo.save(tmp_path / how, functional, card(relaxed, functional, dataset, used, "pbe"))
+        found = zoo.load(str(path))
+        fractions[how] = found.lr_fraction
+        assert found.card["network"]["relaxed"] == ["bounds", "long_range"]
+        assert not {"lieb_oxford", "long_range_exchange"} & set(found.card["claims"])
+        assert {"uniform_gas", "spin_scaling"} <= set(found.card["claims"])
+    assert abs(fractions["soft"] - 1) < 0.02 < abs(fractions["off"] - 1)
 
 
 def test_the_model_is_left_and_the_checkpoint_is_not(trained):
