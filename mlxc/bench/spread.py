@@ -57,7 +57,7 @@ def draw(out: Path, functional: str, reactions: list[Reaction], picture: Path):
     for factor, style in ((1, "-"), (2, "--")):
         axes.plot(ends, factor * ends, style, color="#999999", lw=1, label=f"error = {factor if factor > 1 else ''}σ")
     axes.loglog(sigma, error, "o", ms=4, color="#0072b2")
-    axes.set(xlabel="σ of the members, kcal/mol", ylabel=f"error of {functional}, kcal/mol")
+    axes.set(xlabel="σ, kcal/mol", ylabel=f"error of {functional}, kcal/mol")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(picture, dpi=200)
