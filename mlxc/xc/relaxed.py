@@ -52,7 +52,7 @@ class LongRange(Term):
 
 
 class Relaxed(Learned):
-    """What the absence of constraints changes; mixed into a form, see `without`.
+    """What the absence of constraints changes; mixed into a form, see `mlxc.zoo.store.untrained`.
 
     Attributes:
         relaxed: what is left out, keys of RELAXABLE.
