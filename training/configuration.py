@@ -6,7 +6,7 @@ from typing import Any
 
 from mlxc.errors import InvalidInput
 from mlxc.suggest import did_you_mean
-from mlxc.xc.relaxed import RELAXABLE
+from mlxc.xc.relaxed import RELAXABLE, require_relaxable
 
 #: Keys of each section and their types; None leaves the section to whom it is for: `data` and `features` to
 #: the modules of that name, groups and penalties to `training.loss`.
@@ -88,10 +88,7 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
 def _check_relaxed(config: dict[str, Any]) -> None:
     """What is relaxed can be, and what is not has no penalty."""
     relaxed = config["network"].get("relaxed", [])
-    for name in relaxed:
-        if name not in RELAXABLE:
-            raise InvalidInput(f"[network] relaxed has {name!r}; there are {', '.join(RELAXABLE)}"
-                               f"{did_you_mean(str(name), RELAXABLE)}")
+    require_relaxable(relaxed)
     for law in config.get("penalty", {}):
         if makes_soft := [name for name, laws in RELAXABLE.items() if law in laws]:
             if not set(makes_soft) & set(relaxed):

@@ -47,6 +47,14 @@ def broken(relaxed: Iterable[str]) -> set[str]:
     return {law for name in relaxed for law in RELAXABLE[name]}
 
 
+def require_relaxable(names: Iterable[str]):
+    """Raises InvalidInput for what cannot be left out, with the closest name that can."""
+    for name in names:
+        if name not in RELAXABLE:
+            raise InvalidInput(f"[network] relaxed has {name!r}; there are {', '.join(RELAXABLE)}"
+                               f"{did_you_mean(str(name), RELAXABLE)}")
+
+
 class LongRange(Term):
     """A term of exchange at long range, of which the functional has the part 1 − c in place of ``exact``."""
 
@@ -61,11 +69,9 @@ class Relaxed(Learned):
     def __init__(self, exchange: dict, network: dict, name: str):
         """Args: as the form's; ``relaxed`` in network."""
         super().__init__(exchange, network, name)  # type: ignore[arg-type]
+        require_relaxable(network["relaxed"])
         self.relaxed = frozenset(network["relaxed"])
         self.network = self.network | {"relaxed": sorted(self.relaxed)}
-        if unknown := sorted(self.relaxed - RELAXABLE.keys()):
-            raise InvalidInput(f"{unknown[0]!r} cannot be left out{did_you_mean(unknown[0], RELAXABLE)}; "
-                               f"there are {', '.join(RELAXABLE)}")
         if "uniform_gas" in self.relaxed:
             size = {key: self.network[key] for key in ("width", "depth")}
             for key in ("exchange", "same_spin", "opposite_spin"):
