@@ -1,0 +1,86 @@
+"""Folds that share no ion and no radical, each predicted by a fit that has not seen it."""
+
+import json
+import sys
+
+import pytest
+
+from mlxc.errors import InvalidInput
+from tests.training.conftest import TINY
+from tests.training.test_ensemble import DATASET, config
+from training import leave_out
+from training.data import Dataset, Target, occupied
+
+OH, LI_H = [("O", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 0.97))], [("Li", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 1.6))]
+POOL = {s.key: s for s in (
+    occupied("oh__small", tuple(OH), 0, 1, "sto-3g"), occupied("oh__large", tuple(OH), 0, 1, "6-31g"),
+    occupied("oh-__large", tuple(OH), -1, 0, "6-31g"), occupied("lih+__small", tuple(LI_H), 1, 1, "sto-3g"),
+    occupied("lih__small", tuple(LI_H), 0, 0, "sto-3g"), occupied("h__small", (OH[1],), 0, 1, "sto-3g"))}
+
+
+def target(id_: str, *keys: str) -> Target:
+    return Target(id_, "core", tuple((key, 1.0) for key in keys), 0.0)
+
+
+REACTIONS = Dataset(POOL, [
+    target("a-1", "oh__small", "h__small"), target("b-1", "oh-__large"), target("b-2", "oh-__large", "oh__large"),
+    target("c-1", "lih+__small", "lih__small"), target("c-2", "lih__small", "h__small"),
+    Target("other", "atomisation", (("lih__small", 1.0),), 0.0)])
+
+
+def test_targets_with_a_common_ion_or_radical_are_in_one_fold():
+    found = [sorted(t.id for t in fold) for fold in leave_out.folds(REACTIONS, "core", 3)]
+    assert sorted(found) == [["a-1", "b-1", "b-2"], ["c-1"], ["c-2"]]  # OH in both bases; LiH and H are shared
+
+
+def test_more_folds_than_there_can_be_are_refused():
+    with pytest.raises(InvalidInput, match="only 3 sets"):
+        leave_out.folds(REACTIONS, "core", 4)
+    with pytest.raises(InvalidInput, match="at least 2"):
+        leave_out.folds(REACTIONS, "core", 1)
+    with pytest.raises(InvalidInput, match="unknown group 'cores'"):
+        leave_out.folds(REACTIONS, "cores", 2)
+
+
+def test_what_is_left_out_is_not_fitted(records, monkeypatch):
+    held = [t for t in DATASET.targets if t.id == "TAE(H2)"]
+    seen, fitted = [], leave_out.member.fitted
+
+    def watched(settings, dataset, *rest):
+        seen.append(({t.id for t in dataset.targets}, "ensemble" in settings))
+        return fitted(settings, dataset, *rest)
+
+    monkeypatch.setattr(leave_out.member, "fitted", watched)
+    monkeypatch.setattr(leave_out.features.Settings, "of", lambda _: TINY)
+    found = leave_out.predicted(config(3), DATASET, held, records, log=lambda _: None)
+    assert seen == [({t.id for t in DATASET.targets} - {"TAE(H2)"}, False)]
+    assert set(found) == {"TAE(H2)"} and 0.1 < abs(found["TAE(H2)"]) < 100
+
+
+def test_the_table_has_the_mean_of_all_and_of_the_subsets():
+    lines = leave_out.table({"A-1-001": 1.0, "A-1-002": -3.0, "B-001": 6.0}).splitlines()
+    assert lines[1].split() == ["A-1", "2", "2.00", "-1.00"] and lines[2].split() == ["B", "1", "6.00", "+6.00"]
+    assert lines[3].split() == ["all", "3", "3.33", "+1.33"] and lines[4].split()[-1] == "4.00"
+
+
+def test_finished_folds_are_kept(monkeypatch, tmp_path, capsys):
+    ids = ["SIE4x4-001", "X-001", "X-002"]
+    dataset = Dataset(POOL, [target(id_, "h__small") for id_ in ids])
+    monkeypatch.setattr(leave_out.configuration, "read", lambda _: {"model": {"name": "tiny"}})
+    monkeypatch.setattr(leave_out.data, "from_config", lambda *_: dataset)
+    asked: list[str] = []
+
+    def predicted(config, dataset, held, folder):
+        asked.extend(t.id for t in held)
+        return {t.id: 2.0 for t in held}
+
+    monkeypatch.setattr(leave_out, "predicted", predicted)
+    command = ["leave_out", "tiny.toml", "--group", "core", "--folds", "3", "--out", str(tmp_path)]
+    for part, known in ((["--part", "0", "2"], 2), (["--part", "1", "2"], 3), ([], 3)):
+        monkeypatch.setattr(sys, "argv", command + part)
+        leave_out.main()
+        assert f"{known} of 3 folds" in capsys.readouterr().out
+    assert sorted(asked) == ids and len(list(tmp_path.glob("tiny-*of3.json"))) == 3
+    leave_out.main()
+    assert "all                 2     2.00" in capsys.readouterr().out  # without what is never scored
+    assert json.loads((tmp_path / "tiny-1of3.json").read_text())
