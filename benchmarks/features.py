@@ -9,6 +9,7 @@ import argparse
 import time
 from dataclasses import replace
 
+from mlxc import solution
 from training import features, scf
 from training.data import Species, atom
 
@@ -45,7 +46,7 @@ def main():
         solve, (mf, _) = seconds(lambda s=s: scf.mean_field(s, replace(settings, follow_ups=0)))
         cycles = mf.cycles
         checked = len(s.atoms) == 1 or s.n_alpha != s.n_beta
-        check = seconds(lambda mf=mf: scf.stabilised(mf, settings.follow_ups))[0] if checked else 0.0
+        check = seconds(lambda mf=mf: solution.stabilised(mf, settings.follow_ups))[0] if checked else 0.0
         without = seconds(lambda mf=mf: features.record_of(mf, replace(settings, omegas=())))[0]
         whole, record = seconds(lambda mf=mf: features.record_of(mf, settings))
         total = [a + b for a, b in zip(total, (solve, check, without, whole), strict=True)]

@@ -102,7 +102,7 @@ class Record:
         converged: SCF convergence; without it the numbers are those of the last iteration.
         lost_electrons: electrons at the dropped points.
         e_scf: energy of the functional of the densities.
-        stable: whether the density is a minimum (`training.scf.stabilised`); None where that was not checked.
+        stable: whether the density is a minimum (`mlxc.solution.stabilised`); None where that was not checked.
     """
 
     weights: np.ndarray

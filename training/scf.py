@@ -1,26 +1,11 @@
 """The self-consistent density of one species, and whether it is a minimum of the energy."""
 
-import numpy as np
-from pyscf import dft, gto, lib
-from pyscf.soscf import newton_ah
-from scipy.linalg import expm
+from pyscf import dft, gto
 
 import mlxc
+from mlxc.solution import converge, occupy, stabilised
 from training.data import Species
 from training.record import Settings
-
-#: SCF settings that are tried one after another until one converges.
-ATTEMPTS: tuple[dict[str, float], ...] = ({}, {"level_shift": 0.3}, {"level_shift": 0.0, "damp": 0.5})
-
-#: Curvatures above minus this count as none, Ha.
-FLAT = 1e-5
-
-#: What a restart along an unstable direction must gain to count, Ha. The open shell of an atom turns at no cost but the
-#: grid's error, which the analysis takes for an instability: B and F⁺ gain or lose up to 5e-6 Ha on level 1.
-SOFT = 1e-5
-
-#: What a solution consists of.
-SOLUTION = ("mo_coeff", "mo_energy", "mo_occ", "e_tot", "converged")
 
 
 def mean_field(species: Species, settings: Settings, functional=None) -> tuple[dft.rks.KohnShamDFT, bool | None]:
@@ -48,84 +33,8 @@ def mean_field(species: Species, settings: Settings, functional=None) -> tuple[d
         mf = mf.density_fit(auxbasis=settings.auxbasis)
     mf.grids.level, mf.conv_tol, mf.max_cycle = settings.scf_grid, settings.conv_tol, 100
     if not closed:
-        mf.get_occ = lambda mo_energy=None, mo_coeff=None: _occupations(mf, mo_energy, species)
-    for number, attempt in enumerate(ATTEMPTS):
-        for name, value in attempt.items():
-            setattr(mf, name, value)
-        mf.kernel(dm0=mf.make_rdm1() if number else None)
-        if mf.converged:
-            break
+        occupy(mf, species.n_alpha, species.n_beta)
+    converge(mf)
     if not mf.converged or not whole or not settings.follow_ups or (closed and len(species.atoms) > 1):
         return mf, None
     return mf, species.electrons <= 1 or stabilised(mf, settings.follow_ups)
-
-
-def _occupations(mf, mo_energy, species: Species) -> np.ndarray:
-    """Aufbau per spin, the highest occupied orbital with the fraction that is left."""
-    mo_energy = mf.mo_energy if mo_energy is None else mo_energy
-    occ = np.zeros_like(mo_energy)
-    for spin, n in enumerate((species.n_alpha, species.n_beta)):
-        order = np.argsort(mo_energy[spin])
-        occ[spin, order] = np.clip(n - np.arange(len(order)), 0, 1)
-    return occ
-
-
-def stabilised(mf, follow_ups: int) -> bool:
-    """Follows a converged solution downhill until no rotation of its orbitals lowers the energy.
-
-    Checked is the second derivative of the energy in real rotations between occupied and empty orbitals of each spin
-    (internal stability). That makes the solution a local minimum with these electron numbers; that no other minimum
-    lies lower, or one with complex orbitals or tilted spins, is not shown. Where a direction goes down, the SCF starts
-    again from there, and the better of the two solutions is kept.
-
-    Args:
-        mf: converged; holds the solution found afterwards.
-        follow_ups: largest number of such restarts.
-
-    Returns:
-        Whether the last solution is stable: no direction goes down, or going there gained less than `SOFT`.
-
-    Source: doi:10.1063/1.434318.
-    """
-    for restart in range(follow_ups + 1):
-        curvature, rotated = softest_rotation(mf)
-        if curvature >= -FLAT or restart == follow_ups:
-            break
-        before = {name: getattr(mf, name) for name in SOLUTION}
-        mf.kernel(dm0=mf.make_rdm1(rotated, mf.mo_occ))
-        gain = before["e_tot"] - mf.e_tot
-        if not mf.converged or gain < SOFT:
-            soft = bool(mf.converged and abs(gain) < SOFT)
-            for name, value in before.items():
-                setattr(mf, name, value)
-            return soft
-    return curvature >= -FLAT
-
-
-def softest_rotation(mf) -> tuple[float, np.ndarray]:
-    """The lowest curvature of the energy, Ha, and the orbitals after a unit step along it.
-
-    One of the start vectors is random: PySCF's own analysis starts from one vector that has the symmetry of the
-    orbitals, and never finds a direction that breaks it.
-    """
-    unrestricted = mf.mo_occ.ndim == 2
-    generate = newton_ah.gen_g_hop_uhf if unrestricted else newton_ah.gen_g_hop_rhf
-    _, product, diagonal = generate(mf, mf.mo_coeff, mf.mo_occ)
-    if not diagonal.size:  # no empty orbitals
-        return 0.0, mf.mo_coeff
-    first, noise = np.zeros_like(diagonal), np.random.default_rng(0).normal(size=diagonal.size)
-    first[np.argmin(diagonal)] = 1.0
-    curvature, step = lib.davidson(lambda x: 2 * product(x), [first, noise / np.maximum(np.abs(diagonal), 1e-2)],
-                                   2 * diagonal, tol=1e-4, verbose=0)
-    if not unrestricted:
-        return float(curvature), _rotated(mf.mo_coeff, mf.mo_occ, step)
-    of_first_spin = np.count_nonzero(mf.mo_occ[0]) * np.count_nonzero(mf.mo_occ[0] == 0)
-    steps = step[:of_first_spin], step[of_first_spin:]
-    return float(curvature), np.array([_rotated(*spin) for spin in zip(mf.mo_coeff, mf.mo_occ, steps, strict=True)])
-
-
-def _rotated(coeff: np.ndarray, occ: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """C exp(X), X the antisymmetric matrix with the step between empty and occupied orbitals."""
-    x = np.zeros((len(occ), len(occ)))
-    x[np.ix_(occ == 0, occ > 0)] = step.reshape(np.count_nonzero(occ == 0), -1) if step.size else 0.0
-    return coeff @ expm(x - x.T)

@@ -7,20 +7,19 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import mlxc
+from mlxc import workers
 from mlxc.errors import InvalidInput
 from tests.functionals import random_functional
 from tests.training.conftest import SPECIES, TINY
 from tests.training.test_train import CONFIG
 from training import build, data, features
 from training.data import Species
-from training.progress import Progress, duration
 
 BAD = Species("bad", (("Qq", (0.0, 0.0, 0.0)),), 1.0, 0.0, "sto-3g")
 
@@ -159,37 +158,12 @@ def test_the_command_refuses_in_one_line(tmp_path, monkeypatch):
         run_command(monkeypatch, tmp_path, CONFIG.replace("tolerance", "tolerence"))
 
 
-# ----------------------------------------------------------------------------------------------- progress
-
-
-class Terminal(StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize("out", (StringIO(), Terminal()))
-def test_progress_reads_well_on_a_terminal_and_in_a_file(out):
-    progress = Progress([1.0, 3.0], out)
-    progress.step("H2 0.1 s", 1.0)
-    progress.say("one line")
-    progress.step("water 3.0 s", 3.0)
-    text = out.getvalue()
-    assert text.count("\r") == (3 if out.isatty() else 0) and text.endswith("\n")
-    lines = [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
-    assert lines[0].startswith("[============            ] 1/2  H2 0.1 s  about") and lines[0].endswith("left")
-    assert lines[1] == "one line" and lines[2].startswith(f"[{'=' * 24}] 2/2  water 3.0 s  done in 0 s")
-
-
-def test_durations_are_rounded():
-    assert [duration(s) for s in (0.4, 89, 100, 5000, 9000)] == ["0 s", "89 s", "2 min", "83 min", "2.5 h"]
-
-
 # ------------------------------------------------------------------------------------------- many processes
 
 
 def test_no_scheduler_is_an_error(tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr(build, "PATIENCE", 0.2)
+    monkeypatch.setattr(workers, "PATIENCE", 0.2)
     with pytest.raises(InvalidInput, match="no Dask scheduler at 'tcp://127.0.0.1:1'.*dask scheduler"):
         features.build(SPECIES, tmp_path, TINY, scheduler="tcp://127.0.0.1:1")
 

@@ -1,0 +1,117 @@
+"""Solutions of the SCF: how one is found, whether it is a minimum, and electron numbers that are no whole numbers."""
+
+import numpy as np
+from pyscf import lib
+from pyscf.soscf import newton_ah
+from scipy.linalg import expm
+
+#: SCF settings that are tried one after another until one converges.
+ATTEMPTS: tuple[dict[str, float], ...] = ({}, {"level_shift": 0.3}, {"level_shift": 0.0, "damp": 0.5})
+
+#: Curvatures above minus this count as none, Ha.
+FLAT = 1e-5
+
+#: What a restart along an unstable direction must gain to count, Ha. The open shell of an atom turns at no cost but the
+#: grid's error, which the analysis takes for an instability: B and F⁺ gain or lose up to 5e-6 Ha on level 1.
+SOFT = 1e-5
+
+#: What a solution consists of.
+SOLUTION = ("mo_coeff", "mo_energy", "mo_occ", "e_tot", "converged")
+
+
+def converge(mf, dm=None) -> int:
+    """Runs the SCF with one after another of ATTEMPTS, each from the density of the one before, until it converges.
+
+    Args:
+        mf: not run yet; ``mf.converged`` says whether there is a solution.
+        dm: density matrix to begin with, PySCF's guess if None.
+
+    Returns:
+        Number of cycles, of all attempts.
+    """
+    cycles = 0
+    for number, attempt in enumerate(ATTEMPTS):
+        for name, value in attempt.items():
+            setattr(mf, name, value)
+        mf.kernel(dm0=mf.make_rdm1() if number else dm)
+        cycles += mf.cycles
+        if mf.converged:
+            break
+    return cycles
+
+
+def occupy(mf, n_alpha: float, n_beta: float):
+    """Makes an unrestricted object fill its levels of each spin with these numbers of electrons, fractions allowed.
+
+    The highest occupied level of a spin gets the fraction that is left.
+    """
+    def occupations(mo_energy=None, mo_coeff=None) -> np.ndarray:
+        mo_energy = mf.mo_energy if mo_energy is None else mo_energy
+        occ = np.zeros_like(mo_energy)
+        for spin, n in enumerate((n_alpha, n_beta)):
+            order = np.argsort(mo_energy[spin])
+            occ[spin, order] = np.clip(n - np.arange(len(order)), 0, 1)
+        return occ
+
+    mf.get_occ = occupations
+
+
+def stabilised(mf, follow_ups: int) -> bool:
+    """Follows a converged solution downhill until no rotation of its orbitals lowers the energy.
+
+    Checked is the second derivative of the energy in real rotations between occupied and empty orbitals of each spin
+    (internal stability). That makes the solution a local minimum with these electron numbers; that no other minimum
+    lies lower, or one with complex orbitals or tilted spins, is not shown. Where a direction goes down, the SCF starts
+    again from there, and the better of the two solutions is kept.
+
+    Args:
+        mf: converged; holds the solution found afterwards.
+        follow_ups: largest number of such restarts.
+
+    Returns:
+        Whether the last solution is stable: no direction goes down, or going there gained less than `SOFT`.
+
+    Source: doi:10.1063/1.434318.
+    """
+    for restart in range(follow_ups + 1):
+        curvature, rotated = softest_rotation(mf)
+        if curvature >= -FLAT or restart == follow_ups:
+            break
+        before = {name: getattr(mf, name) for name in SOLUTION}
+        mf.kernel(dm0=mf.make_rdm1(rotated, mf.mo_occ))
+        gain = before["e_tot"] - mf.e_tot
+        if not mf.converged or gain < SOFT:
+            soft = bool(mf.converged and abs(gain) < SOFT)
+            for name, value in before.items():
+                setattr(mf, name, value)
+            return soft
+    return curvature >= -FLAT
+
+
+def softest_rotation(mf) -> tuple[float, np.ndarray]:
+    """The lowest curvature of the energy, Ha, and the orbitals after a unit step along it.
+
+    One of the start vectors is random: PySCF's own analysis starts from one vector that has the symmetry of the
+    orbitals, and never finds a direction that breaks it.
+    """
+    unrestricted = mf.mo_occ.ndim == 2
+    generate = newton_ah.gen_g_hop_uhf if unrestricted else newton_ah.gen_g_hop_rhf
+    _, product, diagonal = generate(mf, mf.mo_coeff, mf.mo_occ)
+    if not diagonal.size:  # no empty orbitals
+        return 0.0, mf.mo_coeff
+    first, noise = np.zeros_like(diagonal), np.random.default_rng(0).normal(size=diagonal.size)
+    first[np.argmin(diagonal)] = 1.0
+    curvature, step = lib.davidson(lambda x: 2 * product(x), [first, noise / np.maximum(np.abs(diagonal), 1e-2)],
+                                   2 * diagonal, tol=1e-4, verbose=0)
+    if not unrestricted:
+        return float(curvature), _rotated(mf.mo_coeff, mf.mo_occ, step)
+    of_first_spin = np.count_nonzero(mf.mo_occ[0]) * np.count_nonzero(mf.mo_occ[0] == 0)
+    steps = step[:of_first_spin], step[of_first_spin:]
+    return float(curvature), np.array([_rotated(*spin) for spin in zip(mf.mo_coeff, mf.mo_occ, steps, strict=True)])
+
+
+def _rotated(coeff: np.ndarray, occ: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """C exp(X), X the antisymmetric matrix with the step between empty and occupied orbitals."""
+    x = np.zeros((len(occ), len(occ)))
+    x[np.ix_(occ == 0, occ > 0)] = step.reshape(np.count_nonzero(occ == 0), -1) if step.size else 0.0
+    return coeff @ expm(x - x.T)

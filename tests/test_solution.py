@@ -1,0 +1,85 @@
+"""Solutions of the SCF that are no minimum are found and left; electron numbers may be fractions."""
+
+import numpy as np
+import pytest
+from pyscf import dft, gto
+
+from mlxc import solution
+
+
+def symmetric_h2():
+    """UKS of H₂ at 3 Å with equal orbitals of both spins: a saddle point."""
+    mf = dft.UKS(gto.M(atom="H 0 0 0; H 0 0 3", basis="sto-3g", verbose=0), xc="wb97x")
+    mf.grids.level, mf.conv_tol = 0, 1e-9
+    mf.kernel()
+    return mf
+
+
+def atom(symbol: str, spin: int):
+    mol = gto.M(atom=symbol, basis="sto-3g" if spin else "6-31g", spin=spin, verbose=0)
+    mf = (dft.UKS if spin else dft.RKS)(mol, xc="wb97x")
+    mf.grids.level, mf.conv_tol = 0, 1e-9
+    return mf.run()
+
+
+def test_a_saddle_point_is_left_downhill():
+    mf = symmetric_h2()
+    saddle = mf.e_tot
+    assert solution.stabilised(mf, 0) is False and mf.e_tot == saddle
+    assert solution.stabilised(mf, 3) is True
+    assert mf.converged and mf.e_tot < saddle - 0.1
+    assert mf.spin_square()[0] == pytest.approx(1, abs=0.05)
+
+
+def test_a_restart_that_gains_nothing_is_not_kept(monkeypatch):
+    """The analysis reports an instability that is none: the same solution is there afterwards, and counts as stable."""
+    mf = atom("Li", 1)
+    before = mf.e_tot, mf.mo_coeff
+    monkeypatch.setattr(solution, "softest_rotation", lambda mf: (-1.0, mf.mo_coeff))
+    assert solution.stabilised(mf, 1) is True
+    assert mf.e_tot == before[0] and mf.mo_coeff is before[1]
+
+
+def test_a_restart_that_ends_higher_is_not_kept(monkeypatch):
+    mf = symmetric_h2()
+    symmetric = mf.mo_coeff
+    assert solution.stabilised(mf, 3)
+    lowest, calls = mf.e_tot, []
+    monkeypatch.setattr(solution, "softest_rotation", lambda _: (calls.append(1) or -1.0, symmetric))
+    assert solution.stabilised(mf, 3) is False
+    assert mf.e_tot == lowest and mf.converged and len(calls) == 1
+
+
+def test_curvature_is_that_of_the_energy():
+    """A step x of one spin's orbital and −x of the other's, and a step x of a closed shell's: ΔE = ½ curvature |x|²."""
+    x, he, h2 = 1e-2, atom("He", 0), symmetric_h2()
+    one = [solution._rotated(he.mo_coeff, he.mo_occ, np.array([s * x])) for s in (1, -1)]
+    two = [np.array([solution._rotated(h2.mo_coeff[k], h2.mo_occ[k], np.array([s * x])) for k, s in enumerate(signs)])
+           for signs in ((1, -1), (-1, 1))]
+    for mf, rotated, size in ((he, one, x**2), (h2, two, 2 * x**2)):
+        change = np.mean([mf.energy_tot(mf.make_rdm1(mo, mf.mo_occ)) for mo in rotated]) - mf.e_tot
+        assert solution.softest_rotation(mf)[0] == pytest.approx(2 * change / size, rel=1e-2)
+
+
+def test_fractions_of_electrons_fill_the_highest_level():
+    """Be without 0.3 of an electron of spin β: with Hartree–Fock E(N) is nearly straight, and lies above the line."""
+    mol = gto.M(atom="Be", basis="6-31g", verbose=0)
+    energies = {}
+    for missing in (0.0, 0.3, 1.0):
+        mf = dft.UKS(mol, xc="hf")
+        solution.occupy(mf, 2, 2 - missing)
+        solution.converge(mf)
+        assert mf.converged and mf.mo_occ.sum() == pytest.approx(4 - missing)
+        assert sorted(set(mf.mo_occ[1])) == pytest.approx(sorted({0, 1, *([1 - missing] if missing == 0.3 else [])}))
+        energies[missing] = mf.e_tot
+    bend = energies[0.3] - 0.7 * energies[0.0] - 0.3 * energies[1.0]
+    assert 0 < bend < 0.01
+
+
+def test_attempts_follow_each_other_until_one_converges(monkeypatch):
+    """The second goes on from the first one's density with its own settings; cycles are those of both."""
+    monkeypatch.setattr(solution, "ATTEMPTS", ({"max_cycle": 2}, {"max_cycle": 50, "level_shift": 0.2}, {"damp": 0.5}))
+    mf = dft.RKS(gto.M(atom="O 0 0 0; H 0 0 0.96; H 0.93 0 -0.24", basis="6-31g", verbose=0), xc="pbe")
+    mf.grids.level = 0
+    cycles = solution.converge(mf)
+    assert mf.converged and mf.level_shift == 0.2 and cycles == mf.cycles + 2
