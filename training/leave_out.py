@@ -109,6 +109,7 @@ def main():
         config = configuration.read(args.config)
         dataset = data.from_config(config, args.data)
         divided = folds(dataset, args.group, args.folds)
+        member.make_densities(config, dataset, args.features, features.Settings.of(config))
         args.out.mkdir(parents=True, exist_ok=True)
         paths = [args.out / f"{config['model']['name']}-{k + 1}of{args.folds}.json" for k in range(args.folds)]
         for k in range(args.part[0], args.folds, args.part[1]):

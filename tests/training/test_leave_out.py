@@ -68,6 +68,8 @@ def test_finished_folds_are_kept(monkeypatch, tmp_path, capsys):
     dataset = Dataset(POOL, [target(id_, "h__small") for id_ in ids])
     monkeypatch.setattr(leave_out.configuration, "read", lambda _: {"model": {"name": "tiny"}})
     monkeypatch.setattr(leave_out.data, "from_config", lambda *_: dataset)
+    monkeypatch.setattr(leave_out.features.Settings, "of", lambda _: TINY)
+    monkeypatch.setattr(leave_out.member, "make_densities", lambda *_: None)
     asked: list[str] = []
 
     def predicted(config, dataset, held, folder):
