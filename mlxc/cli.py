@@ -1,8 +1,8 @@
-"""The command line: `mlxc run`, `mlxc list`, `mlxc info`, `mlxc check`.
+"""The command line: `mlxc run`, `mlxc list`, `mlxc info`, `mlxc check`, `mlxc bench`.
 
 Exit codes:
     0    done
-    1    the SCF did not converge; its last energy is printed as not converged
+    1    the SCF did not converge; its last energy is printed as not converged (`mlxc bench run`: some of them)
     2    an option, file or molecule that cannot be computed, or a package that is missing
     3    a constraint that a model claims does not hold
     4    a model file that is damaged, changed or foreign
@@ -20,6 +20,7 @@ from pathlib import Path
 import click
 
 from mlxc import zoo
+from mlxc.bench.command import bench
 from mlxc.errors import IncompatibleHost, InvalidInput, InvalidModel, MlxcError, Unsupported
 
 OK, NOT_CONVERGED, BAD_INPUT, VIOLATED, BAD_MODEL, UNSUPPORTED = range(6)
@@ -126,6 +127,8 @@ def check(name, as_json):
     click.echo(json.dumps(rows, indent=2) if as_json else f"{rows_as_text(rows)}\n\n{dispersion_line(functional)}")
     return OK if all(row["ok"] for row in rows if row["claimed"]) else VIOLATED
 
+
+cli.add_command(bench)
 
 if __name__ == "__main__":
     sys.exit(main())

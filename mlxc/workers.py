@@ -43,6 +43,11 @@ def pool(workers: int = 1, scheduler: str | None = None) -> Iterator[Run]:
     except ImportError as error:
         raise InvalidInput('several workers need dask: pip install -c constraints.txt -e ".[bench]"') from error
     with _cluster(LocalCluster, workers, scheduler) as address, _client(Client, address) as client:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError:
+            raise InvalidInput(f"the scheduler at {address} has no workers: start one with `dask worker {address} "
+                               "--nthreads 1`") from None
 
         def run(function: Callable, items: Sequence, *how):
             longest_first = list(enumerate(items))[::-1]  # items come shortest first, and the last would be waited for
@@ -70,7 +75,7 @@ def _cluster(local_cluster, workers: int, scheduler: str | None) -> Iterator[str
     if scheduler is not None:
         yield scheduler
         return
-    with local_cluster(n_workers=workers, threads_per_worker=1, memory_limit=None, dashboard_address=None,
+    with local_cluster(n_workers=workers, threads_per_worker=1, memory_limit=None, dashboard_address=":0",
                        silence_logs=logging.ERROR) as cluster:
         yield cluster.scheduler_address
 

@@ -56,7 +56,10 @@ def test_links_lead_somewhere(link):
 
 
 def test_every_option_in_the_readme_exists():
+    from mlxc.bench.command import report
+    from mlxc.bench.command import run as bench_run
     from mlxc.cli import run
 
-    known = {option for parameter in run.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    parameters = [*run.params, *bench_run.params, *report.params]
+    known = {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
     assert set(re.findall(r"(?<![\w|-])--[a-z][a-z-]+", README)) <= known

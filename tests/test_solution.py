@@ -83,3 +83,14 @@ def test_attempts_follow_each_other_until_one_converges(monkeypatch):
     mf.grids.level = 0
     cycles = solution.converge(mf)
     assert mf.converged and mf.level_shift == 0.2 and cycles == mf.cycles + 2
+
+
+def test_another_grid_serves_the_analysis_alone(monkeypatch):
+    mf, levels = symmetric_h2(), []
+    own, softest = mf.grids, solution.softest_rotation
+    monkeypatch.setattr(solution, "softest_rotation", lambda mf: levels.append(mf.grids.level) or softest(mf))
+    assert solution.stabilised(mf, 3, grid_level=1) is True
+    assert set(levels) == {1} and mf.grids is own and mf.spin_square()[0] == pytest.approx(1, abs=0.05)
+    monkeypatch.undo()
+    hf = gto.M(atom="Li", spin=1, basis="sto-3g", verbose=0).UHF().run()
+    assert solution.stabilised(hf, 1, grid_level=1) is True and not hasattr(hf, "grids")

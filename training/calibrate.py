@@ -22,7 +22,7 @@ from scipy.stats import spearmanr
 from mlxc import zoo
 from mlxc.errors import InvalidInput, MlxcError
 from mlxc.xc.functional import Learned
-from training import features, fit, select
+from training import configuration, features, fit, select
 from training.data import PROJECT, Dataset
 from training.model_card import rewritten
 from training.sources import reference
@@ -78,6 +78,7 @@ def main():
     """Command line: the factor, and the model file with it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, help="path of the model's card, an ensemble")
+    parser.add_argument("--config", type=Path, help="what it was trained with, if its densities are not the standard")
     parser.add_argument("--data", type=Path, required=True, help="folder of the reference files")
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
     args = parser.parse_args()
@@ -85,8 +86,9 @@ def main():
         functional: Any = zoo.load(str(args.model))
         dataset = reactions(args.data)
         select.require_members(functional)
-        features.build(dataset.species, args.features)
-        found = calibration(functional, dataset, args.features, functional.card["dispersion"])
+        settings = features.Settings.of(configuration.read(args.config)) if args.config else features.STANDARD
+        features.build(dataset.species, args.features, settings)
+        found = calibration(functional, dataset, args.features, functional.card["dispersion"], settings)
         print(", ".join(f"{key} {value}" for key, value in found.items()))
         print("written:", rewritten(args.model, {"uncertainty": found}))
     except MlxcError as error:

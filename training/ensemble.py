@@ -37,7 +37,7 @@ def fitted(config: Mapping[str, Any], dataset: Dataset, folder: Path, settings: 
         (functional, used, table) as `member.fitted`, of the mean.
     """
     size = config.get("ensemble", {}).get("members", 1)
-    starts = [None] * size if begin is None else [_parameters(f) for f in members(begin)]
+    starts = [None] * size if begin is None else [parameters(f) for f in members(begin)]
     if size == 1:
         return member.fitted(config, dataset, folder, settings, log, out, starts[0])
     found = []
@@ -50,7 +50,7 @@ def fitted(config: Mapping[str, Any], dataset: Dataset, folder: Path, settings: 
     return mean, used, member.evaluated(config, dataset, mean, folder, settings)
 
 
-def _parameters(functional: Learned) -> np.ndarray:
+def parameters(functional: Learned) -> np.ndarray:
     """All parameters, whether they are free or not, as a vector."""
     return parameters_to_vector(functional.parameters()).detach().numpy().copy()
 

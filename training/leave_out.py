@@ -3,9 +3,19 @@
     python -m training.leave_out CONFIG --group core --data DIR --features DIR --out DIR
 
 The targets of one group are divided into folds, and each fold is predicted by a fit to everything else. Targets that
-share an ion or an open-shell molecule are in one fold, so that none of a fold's is in the training set; free atoms and
-closed shells are. Ensembles are fitted as their first member alone. A fold that is finished is kept in OUT, so that the
-command goes on where it was stopped. Densities are the stored ones: no SCF with the fitted functionals.
+share an ion or an open-shell molecule, by whatever name, are in one fold, so that none of a fold's is in the training
+set; free atoms and closed shells are. Ensembles are fitted as their first member alone. A fold that is finished is
+kept in OUT, so that the command goes on where it was stopped. Densities are the stored ones: no SCF with the fitted
+functionals.
+
+With `--model MODEL.toml`, a functional that is fitted already, every target is left out alone, to first order: with
+the Jacobian J of its residuals r, their weights W (Huber's included) and the ridge λ,
+
+    r_i without i = r_i / (1 − h_i),      h = diag(J (JᵀWJ + 2λ)⁻¹ JᵀW),
+
+which is exact for a linear least-squares fit (doi:10.1080/00401706.1974.10489157), Huber's weights held as they are;
+of an ensemble, the mean over its members. What a target shares with its relatives stays in the fit, so that these
+errors are smaller than the folds'.
 """
 
 import argparse
@@ -15,17 +25,24 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mlxc.bench.sets import TRAINED_ON
+from mlxc import zoo
+from mlxc.bench.sets.reactions import TRAINED_ON
 from mlxc.errors import InvalidInput, MlxcError
-from training import configuration, data, features, fit, member
+from mlxc.xc.functional import Learned
+from training import configuration, data, ensemble, features, fit, loss, member
+from training.checkpoint import identity
 from training.data import Dataset, Species, Target, refuse_unknown
+from training.fingerprint import Fingerprint, same
+from training.leakage import OPEN_OR_CHARGED
+from training.objective import Objective, theta
 
 
 def folds(dataset: Dataset, group: str, count: int) -> list[list[Target]]:
-    """The targets of a group in folds of nearly equal size, those that share an ion or a radical together.
+    """The targets of a group in folds, as equal in size as those allow that share an ion or a radical.
 
     Args:
         dataset: of the targets.
@@ -38,14 +55,14 @@ def folds(dataset: Dataset, group: str, count: int) -> list[list[Target]]:
     refuse_unknown([group], {t.group for t in dataset.targets}, "--group", "group")
     if count < 2:
         raise InvalidInput(f"--folds {count}: expected at least 2")
-    related: list[tuple[set[str], list[Target]]] = []
+    unusual = {key: Fingerprint(s) for key, s in dataset.species.items() if _unusual(s)}
+    related: list[tuple[list[Fingerprint], list[Target]]] = []
     for target in (t for t in dataset.targets if t.group == group):
-        shared = {key.rsplit("__", 1)[0] for key, _ in target.terms if _unusual(dataset.species[key])}
-        together = [target]
-        for names, targets in [r for r in related if r[0] & shared]:
-            related.remove((names, targets))
-            shared, together = shared | names, targets + together
-        related.append((shared, together))
+        prints, together = [unusual[key] for key, _ in target.terms if key in unusual], [target]
+        for known, targets in [r for r in related if _meet(r[0], prints)]:
+            related.remove((known, targets))
+            prints, together = known + prints, targets + together
+        related.append((prints, together))
     if len(related) < count:
         raise InvalidInput(f"--folds {count}: the targets of {group} share so many species that there are only "
                            f"{len(related)} sets of them")
@@ -55,12 +72,18 @@ def folds(dataset: Dataset, group: str, count: int) -> list[list[Target]]:
     return found
 
 
+def _meet(some: list[Fingerprint], others: list[Fingerprint]) -> bool:
+    """Whether one of each are the same species, whatever they are called."""
+    return any(same(a, b, OPEN_OR_CHARGED) for a in some for b in others if a.kind == b.kind)
+
+
 def _unusual(species: Species) -> bool:
     """Whether it is a molecule with a charge or an open shell."""
     return len(species.atoms) > 1 and (species.charge != 0 or species.n_alpha != species.n_beta)
 
 
-def predicted(config: Mapping, dataset: Dataset, held: list[Target], folder: Path, log=print) -> dict[str, float]:
+def predicted(config: Mapping, dataset: Dataset, held: list[Target], folder: Path, begin: Learned | None = None,
+              log=print) -> dict[str, float]:
     """Errors of targets, kcal/mol, by a functional that was fitted to all others.
 
     Args:
@@ -68,17 +91,57 @@ def predicted(config: Mapping, dataset: Dataset, held: list[Target], folder: Pat
         dataset: everything.
         held: what is left out.
         folder: of the stored densities.
+        begin: functional whose (first member's) parameters the fit begins with; the seed's start if None.
         log: receives lines of text.
     """
     alone = {section: values for section, values in config.items() if section != "ensemble"}
     ids = {t.id for t in held}
     rest = dataset.only(t for t in dataset.targets if t.id not in ids)
     settings, apart = features.Settings.of(dict(config)), dataset.only(held)
-    functional = member.fitted(alone, rest, folder, settings, log)[0]
+    start = None if begin is None else ensemble.parameters(ensemble.members(begin)[0])
+    functional = member.fitted(alone, rest, folder, settings, log, begin=start)[0]
     prepared = fit.prepare(functional, apart.species.values(), folder, config["dispersion"], settings)
     usable = fit.resolve(apart.targets, prepared)
     errors = fit.residuals(usable, fit.energies(functional, prepared))
     return {t.id: float(error) for t, error in zip(usable, errors, strict=True)}
+
+
+def estimated(config: Mapping, dataset: Dataset, functional: Learned, folder: Path, group: str) -> dict[str, float]:
+    """Errors of the targets of a group, kcal/mol, each as if it alone had not been fitted, to first order.
+
+    Args:
+        config: that the functional was fitted with.
+        dataset: what it was fitted to.
+        functional: at the minimum of the loss.
+        folder: of the stored densities.
+        group: whose targets.
+    """
+    settings, found = features.Settings.of(dict(config)), []
+    for m, part in enumerate(ensemble.members(functional)):
+        chosen = ensemble.member_config(config, m) if functional.members > 1 else config
+        prepared, targets = member.prepared(chosen, dataset, part, folder, settings)
+        usable = fit.resolve(targets, prepared)
+        scale = loss.scale(usable, chosen)
+        objective = Objective(part, prepared, usable, scale, chosen["fit"]["ridge"], theta(part))
+        r, weight, jac = objective.linearised()
+        alone = without_each(r, weight * loss.huber_weight(r), jac, objective.ridge)
+        found.append(scale.tolerance * alone[:len(usable)])
+    mean = np.mean(found, axis=0)
+    return {t.id: float(error) for t, error in zip(usable, mean, strict=True) if t.group == group}
+
+
+def without_each(r: np.ndarray, weight: np.ndarray, jac: np.ndarray, ridge: float) -> np.ndarray:
+    """Residuals of a weighted ridge regression, each of a fit without it, (n,).
+
+    Args:
+        r: residuals at the minimum, (n,).
+        weight: W, (n,).
+        jac: J, (n, parameters).
+        ridge: λ.
+    """
+    normal = jac.T @ (weight[:, None] * jac) + 2 * ridge * np.eye(jac.shape[1])
+    leverage = weight * np.einsum("ip,pi->i", jac, np.linalg.solve(normal, jac.T))
+    return r / (1 - leverage)
 
 
 def table(errors: Mapping[str, float]) -> str:
@@ -102,20 +165,30 @@ def main():
     parser.add_argument("--data", type=Path, help="folder of the reference files, where the config's sources need it")
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
     parser.add_argument("--out", type=Path, default=Path("runs/leave_out"), help="folder for the errors of each fold")
+    parser.add_argument("--model", help="a functional fitted with CONFIG: leave every target out alone, to first order")
+    parser.add_argument("--begin", help="model whose parameters the fits begin with: one that never saw the group")
     parser.add_argument("--part", nargs=2, type=int, default=(0, 1), metavar=("K", "M"),
                         help="every M-th fold from the K-th, for processes that share the work")
     args = parser.parse_args()
     try:
         config = configuration.read(args.config)
         dataset = data.from_config(config, args.data)
-        divided = folds(dataset, args.group, args.folds)
+        divided = [] if args.model else folds(dataset, args.group, args.folds)
         member.make_densities(config, dataset, args.features, features.Settings.of(config))
+        if args.model:
+            fitted: Any = zoo.load(args.model)
+            found = estimated(config, dataset, fitted, args.features, args.group)
+            print(table({id_: e for id_, e in found.items() if id_ not in TRAINED_ON}))
+            return
         args.out.mkdir(parents=True, exist_ok=True)
-        paths = [args.out / f"{config['model']['name']}-{k + 1}of{args.folds}.json" for k in range(args.folds)]
+        mark = identity(config=config, targets=dataset.targets, group=args.group, begin=args.begin)[:8]
+        name = f"{config['model']['name']}-{mark}"
+        paths = [args.out / f"{name}-{k + 1}of{args.folds}.json" for k in range(args.folds)]
         for k in range(args.part[0], args.folds, args.part[1]):
             if not paths[k].exists():
                 print(f"fold {k + 1} of {args.folds}: {len(divided[k])} targets left out", flush=True)
-                _write(paths[k], predicted(config, dataset, divided[k], args.features))
+                begin: Any = zoo.load(args.begin) if args.begin else None
+                _write(paths[k], predicted(config, dataset, divided[k], args.features, begin))
         done = [json.loads(path.read_text()) for path in paths if path.exists()]
         errors = {id_: e for fold in done for id_, e in fold.items() if id_ not in TRAINED_ON}
         print(f"{len(done)} of {args.folds} folds\n{table(errors)}")

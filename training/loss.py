@@ -22,7 +22,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mlxc.errors import InvalidInput
@@ -142,8 +141,7 @@ def like_spin_correlation(functional: Learned) -> Tensor:
 
 def long_range_exchange(functional: Learned) -> Tensor:
     """1 − c, the fraction of long-range exchange that is not exact."""
-    missing = 1 - getattr(functional, "long_range", torch.tensor(functional.lr_fraction))
-    return missing.reshape(1)
+    return (1 - functional.long_range_fraction).reshape(1)
 
 
 #: Penalties by the names of the constraints; tolerances are fractions.

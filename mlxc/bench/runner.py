@@ -1,146 +1,100 @@
-"""Computes the species of a set with several functionals; resumable, one result file per species."""
+"""Computes what is missing of the sets that are asked for; can be stopped at any moment and run again."""
 
-import json
-import os
-import time
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
-from pyscf import dft, gto
+from mlxc.bench.compute import attempt
+from mlxc.bench.entries import Set
+from mlxc.bench.jobs import Job
+from mlxc.bench.methods import Method
+from mlxc.bench.protocol import STANDARD, Protocol
+from mlxc.bench.results import Results
+from mlxc.errors import InvalidInput
+from mlxc.progress import Progress
+from mlxc.workers import pool
 
-import mlxc
-from mlxc import zoo
-from mlxc.bench.protocol import FUNCTIONALS, STANDARD, Protocol
-from mlxc.bench.sets import Job
+
+class Summary(NamedTuple):
+    """How many results a run has: in all, not converged, failed; and the reasons of the last, by method and job."""
+
+    results: int
+    not_converged: int
+    failed: dict[str, str]
 
 
-def run(jobs: dict[str, Job], functionals: list[str], out: Path, protocol: Protocol = STANDARD, part=(0, 1)):
-    """Runs every job not finished yet, smallest first.
+def run(sets: Sequence[Set], methods: Sequence[Method], out: Path, protocol: Protocol = STANDARD, workers: int = 1,
+        scheduler: str | None = None, retry: bool = False) -> Summary:
+    """Runs every job that has no result yet, smallest first; every result that was reported is on disk.
 
     Args:
-        jobs: the species.
-        functionals: names of FUNCTIONALS or of mlxc models; the first one's density starts the others.
-        out: folder for the results; a folder belongs to one protocol.
+        sets: what is asked for.
+        methods: the functionals.
+        out: folder of the results.
         protocol: the settings.
-        part: (k, m): this process takes every m-th job from the k-th; run m processes for m parts.
+        workers, scheduler: see `mlxc.workers.pool`.
+        retry: compute again what failed or did not converge.
 
     Raises:
-        ValueError: the folder holds results of another protocol.
+        InvalidInput: another process writes to the folder, or it holds results of another protocol or version; no
+            species can be computed; a disk that is full.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    _claim(out, protocol)
-    ordered = sorted(jobs.values(), key=lambda job: (job.mol().nao, job.key))
-    for i, job in enumerate(ordered):
-        if i % part[1] != part[0]:
-            continue
-        todo = [xc for xc in functionals if not (out / xc / f"{job.key}.json").exists()]
+    jobs = {job.key: job for s in sets for job in s.jobs.values()}
+    costs, impossible = _costs(jobs)
+    if jobs and len(impossible) == len(jobs):
+        raise InvalidInput(f"no species can be computed: {next(iter(impossible.values()))}")
+    ordered = sorted(jobs.values(), key=lambda job: (costs[job.key], job.key))
+    results = Results(out)
+    with results.writing(protocol):
+        for s in sets:
+            results.add_set(s)
+        for method in methods:
+            results.add_method(method)
+        todo = [(job, m) for job in ordered for m in methods if not _done(results, m, job, retry)]
+        lost = {}
         if todo:
-            print(f"[{i + 1}/{len(ordered)}] {job.key}: {', '.join(todo)}", flush=True)
-            _compute(job, todo, functionals[0], out, protocol)
+            progress = Progress([costs[job.key] for job, _ in todo])
+            for job, m in todo:
+                if results.damaged(m.name, job.key):
+                    progress.say(f"{m.name}/{job.key}.json is damaged and computed anew")
+            with pool(workers, scheduler) as work:
+                for (job, m), found in work(attempt, todo, protocol):
+                    if isinstance(found, Exception):  # `attempt` raises nothing: its worker died, or could not start
+                        lost[f"{m.name}, {job.key}"] = f"lost, and computed in the next run: {found}"
+                        found = {"failed": str(found)}
+                    else:
+                        results.add(m.name, job, found)
+                    progress.step(_described(job, m, found), costs[job.key])
+        return _summary(results, methods, ordered, lost)
 
 
-def _claim(out: Path, protocol: Protocol):
-    path = out / "protocol.json"
-    if not path.exists():
-        path.write_text(json.dumps(asdict(protocol) | {"hash": protocol.hash}, indent=1))
-    found = json.loads(path.read_text())["hash"]
-    if found != protocol.hash:
-        raise ValueError(f"{out} holds results of protocol {found}, this run's is {protocol.hash}: "
-                         "choose another folder")
+def _costs(jobs: Mapping[str, Job]) -> tuple[dict[str, float], dict[str, str]]:
+    """What each job costs, roughly and in no unit; and why some have no molecule (a basis that does not exist, say)."""
+    costs, impossible = {}, {}
+    for key, job in jobs.items():
+        try:
+            costs[key] = job.mol().nao ** 2.5 * (1 if job.is_restricted else 5 if job.is_open else 2)
+        except Exception as error:  # PySCF's and those of its basis parsers
+            costs[key], impossible[key] = 0.0, f"{job.species}, {job.basis_name}: {error}"
+    return costs, impossible
 
 
-def _compute(job: Job, todo: list[str], first: str, out: Path, protocol: Protocol):
-    mol = job.mol()
-    grids = dft.gen_grid.Grids(mol)
-    grids.level = protocol.grid_level
-    grids.build(sort_grids=True)
-    guess_file = out / "guess" / f"{job.key}.npy"
-    guess = np.load(guess_file) if guess_file.exists() else None
-    with_df = None
-    for name in todo:
-        start = time.process_time()
-        mf = _mean_field(mol, name).density_fit(auxbasis=protocol.auxbasis)
-        mf.with_df = with_df = with_df or mf.with_df
-        if name != "hf":
-            mf.grids = grids
-            mf.nlc = 0
-        mf.conv_tol, mf.max_cycle = protocol.conv_tol, protocol.max_cycle
-        mf.disp = None
-        cycles = _converge(mf, guess)
-        dm = mf.make_rdm1()
-        if name == first:
-            guess_file.parent.mkdir(exist_ok=True)
-            _write(guess_file, lambda f, dm=dm: np.save(f, np.asarray(dm)))
-            guess = np.asarray(dm)
-        homo = max(mf.mo_energy[mf.mo_occ > 0])
-        result = {
-            "xc": name, "species": job.species, "basis": job.basis, "charge": job.charge, "spin": job.spin,
-            "e_scf": mf.e_tot, "e_disp": dispersion_energy(mf, name, protocol), "converged": bool(mf.converged),
-            "cycles": cycles, "s2": float(mf.spin_square()[0]), "homo": float(homo),
-            "cpu_s": time.process_time() - start, "protocol": protocol.hash,
-            "local_exchange": _local_exchange(mf), "members": _members(mf, name),
-        }
-        path = out / name / f"{job.key}.json"
-        path.parent.mkdir(exist_ok=True)
-        _write(path, lambda f, result=result: f.write(json.dumps(result, indent=1).encode()))
+def _done(results: Results, method: Method, job: Job, retry: bool) -> bool:
+    if not results.has(method.name, job.key):
+        return False
+    result = results.get(method.name, job.key) or {}
+    return not (retry and ("failed" in result or not result["converged"]))
 
 
-def _local_exchange(mf) -> dict | None:
-    """What a local hybrid's local part was computed with; None for other functionals."""
-    return mlxc.local_exchange_record(mf) or None if hasattr(mf, "xc") else None
+def _summary(results: Results, methods: Sequence[Method], jobs: Sequence[Job], lost: dict[str, str]) -> Summary:
+    found = {f"{m.name}, {job.key}": r for m in methods for job in jobs if (r := results.get(m.name, job.key))}
+    failed = {name: r["failed"] for name, r in found.items() if "failed" in r}
+    return Summary(len(found), sum(not r.get("converged", True) for r in found.values()), failed | lost)
 
 
-def _members(mf, name: str) -> list[float] | None:
-    """SCF energies by each member of an ensemble, Ha; None for other functionals, and without convergence."""
-    if name not in zoo.names() or not zoo.card(name)["ensemble"] or not mf.converged:
-        return None
-    return mf.xc_uncertainty().energies.tolist()
-
-
-def _mean_field(mol: gto.Mole, name: str):
-    closed = mol.spin == 0
-    if name == "hf":
-        return mol.RHF() if closed else mol.UHF()
-    if name in FUNCTIONALS:
-        return (dft.RKS if closed else dft.UKS)(mol, xc=FUNCTIONALS[name]["xc"])
-    return (mlxc.RKS if closed else mlxc.UKS)(mol, xc=name)
-
-
-def _converge(mf, guess) -> int:
-    """Runs the SCF, once more with a level shift where it fails; returns the number of cycles."""
-    mf.kernel(dm0=guess)
-    cycles = mf.cycles
-    if not mf.converged:
-        mf.level_shift = 0.3
-        mf.kernel(dm0=guess)
-        cycles += mf.cycles
-    return cycles
-
-
-def dispersion_energy(mf, name: str, protocol: Protocol) -> float:
-    """The functional's dispersion energy (D4 or VV10) after the SCF, in Ha."""
-    settings = FUNCTIONALS.get(name)
-    if settings is None:
-        return mlxc.dispersion_energy(mf.mol, name)
-    if "d4" in settings:
-        from pyscf.dispersion import dftd4
-
-        return float(dftd4.DFTD4Dispersion(mf.mol, xc=settings["d4"]).get_dispersion()["energy"])
-    if settings.get("vv10"):
-        nlc_grids = dft.gen_grid.Grids(mf.mol)
-        nlc_grids.level = protocol.nlc_grid_level
-        nlc_grids.build()
-        ni = mf._numint
-        dm = np.asarray(mf.make_rdm1())
-        total = dm if dm.ndim == 2 else dm.sum(axis=0)
-        return float(ni.nr_nlc_vxc(mf.mol, nlc_grids, settings["xc"], total)[1])
-    return 0.0
-
-
-def _write(path: Path, write):
-    """Writes a file under a temporary name and renames it, so that a kill leaves nothing half-written."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with open(temporary, "wb") as f:
-        write(f)
-    os.replace(temporary, path)
+def _described(job: Job, method: Method, found: Mapping[str, Any]) -> str:
+    said = f"{job.species} {job.basis_name} {method.name} {found.get('seconds', 0.0):.1f} s"
+    if "failed" in found:
+        return f"{said}, FAILED"
+    return said + ("" if found["converged"] else ", not converged") + (
+        ", unstable" if found["stable"] is False else "")

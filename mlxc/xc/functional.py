@@ -79,7 +79,6 @@ class Learned(nn.Module):
     """
 
     xc_type = "MGGA"
-    lr_fraction = 1.0
     members = 1
     unlike_inputs = 4
     omega: float
@@ -95,6 +94,16 @@ class Learned(nn.Module):
             "same_spin": Network(3, (-1.0, 0.0), **size),
             "opposite_spin": Network(self.unlike_inputs, (-1.0, 0.0), **size),
         })
+
+    @property
+    def long_range_fraction(self) -> Tensor:
+        """Fraction of exact exchange at long range, (); a parameter where `mlxc.xc.relaxed` frees it."""
+        return torch.ones((), dtype=torch.float64)
+
+    @property
+    def lr_fraction(self) -> float:
+        """The same as a number."""
+        return float(self.long_range_fraction.detach())
 
     def term_energy(self, term: Term) -> Tensor:
         """Energy per volume of one term, (n,), Ha bohr⁻³."""
@@ -228,6 +237,16 @@ class LocalHybrid(Learned):
         """All learned terms."""
         yield from self.replacement_terms(density, exact)
         yield from self.correlation_terms(density)
+
+    @property
+    def long_range_fraction(self) -> Tensor:
+        """Fraction of exact exchange at long range, (); a parameter where `mlxc.xc.relaxed` frees it."""
+        return torch.ones((), dtype=torch.float64)
+
+    @property
+    def lr_fraction(self) -> float:
+        """The same as a number."""
+        return float(self.long_range_fraction.detach())
 
     def term_energy(self, term: Term) -> Tensor:
         """Energy per volume of one term, (n,), Ha bohr⁻³."""

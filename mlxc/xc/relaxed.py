@@ -83,9 +83,9 @@ class Relaxed(Learned):
         self.double()
 
     @property
-    def lr_fraction(self) -> float:  # type: ignore[override]
-        """Fraction c of exact exchange at long range."""
-        return float(self.long_range.detach()) if "long_range" in self.relaxed else 1.0
+    def long_range_fraction(self) -> Tensor:
+        """c, the fraction of exact exchange at long range, ()."""
+        return self.long_range if "long_range" in self.relaxed else super().long_range_fraction
 
     def gate(self, x_total: Variables, zeta2: Tensor) -> Tensor:
         """1 − q, or 1."""

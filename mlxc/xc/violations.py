@@ -125,8 +125,7 @@ def gas_error(f, d: Density) -> Tensor:
     """Relative error of the XC energy without the exact exchange that the host program computes, in uniform gases."""
     x = torch.stack([short_range_lda_exchange(rho, f.local_omega) for rho in d.rho])
     long_range = torch.stack([lda_exchange(rho) for rho in d.rho]) - x
-    replaced = 1 - getattr(f, "long_range", 1.0)  # where its fraction is a parameter, see `relaxed`
-    exact = ((1 - f.sr_fraction) * x + replaced * long_range).sum(0) + pw92_correlation(d)
+    exact = ((1 - f.sr_fraction) * x + (1 - f.long_range_fraction) * long_range).sum(0) + pw92_correlation(d)
     return energy(f, d, x) / exact - 1
 
 

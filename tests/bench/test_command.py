@@ -1,41 +1,85 @@
-"""The command line of the benchmark."""
+"""`mlxc bench` as a user types it: what it prints, and its exit codes."""
 
 import json
+import re
 
 import pytest
-from click.testing import CliRunner
 
-from mlxc import zoo
-from mlxc.bench.__main__ import main
-from tests.functionals import random_functional
+from mlxc.cli import main
+from tests.bench.conftest import BOND
 
-CARD = {"name": "tiny_bench", "version": "0.0.1", "description": "random weights", "kind": "rs", "claims": [],
-        "domain": {"elements": ["H"], "charges": [0], "spins": [1]}}
+MANIFEST = {"format": 1, "name": "tiny", "description": "two reactions",
+            "species": {"h2": {"atoms": [[s, *x] for s, x in BOND], "charge": 0, "spin": 0},
+                        "h2+": {"atoms": [[s, *x] for s, x in BOND], "charge": 1, "spin": 1},
+                        "he": {"atoms": [["He", 0, 0, 0]], "charge": 0, "spin": 0},
+                        "he+": {"atoms": [["He", 0, 0, 0]], "charge": 1, "spin": 1}},
+            "reactions": [{"id": "IP(H2)", "stoichiometry": {"h2": -1, "h2+": 1, "e-": 1}, "reference": 350.0,
+                           "unit": "kcal/mol", "subset": "ip", "source": "x"},
+                          {"id": "IP(He)", "stoichiometry": {"he": -1, "he+": 1, "e-": 1}, "reference": 567.0,
+                           "unit": "kcal/mol", "subset": "ip", "source": "x"}]}
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """Reference files with one reaction, H₂⁺ → H, that is trained on, and results folder."""
-    species = {"h": {"canonical": "h", "charge": 0, "spin": 1, "atoms": [["H", 0, 0, 0]]}}
-    reaction = {"id": "R1", "subset": "X", "cls": "radicals", "stoichiometry": {"h": 1}, "reference": 0.0}
-    (tmp_path / "benchmark.json").write_text(json.dumps({"species": species, "reactions": [reaction]}))
-    (tmp_path / "benchmark_core_ids.json").write_text(json.dumps({"smoke": ["R1"], "core": []}))
-    return tmp_path
+def manifest(tmp_path):
+    path = tmp_path / "tiny.json"
+    path.write_text(json.dumps(MANIFEST))
+    return str(path)
 
 
-def report(folder, model: str):
-    return CliRunner().invoke(main, ["report", "--data", str(folder), "--out", str(folder / "out"), "--xc", model])
+def run(manifest, out, *more) -> int:
+    return main(["bench", "run", "--set", manifest, "--out", str(out), "--basis", "sto-3g", "--diffuse-basis", "sto-3g",
+                 "--grid", "0", *more])
 
 
-@pytest.mark.parametrize("trained", (True, False))
-def test_a_model_trained_on_the_test_is_not_scored(folder, trained):
-    functional = random_functional()
-    functional.name = CARD["name"]
-    exchange = functional.exchange | {"lr_fraction": functional.lr_fraction}
-    fields = CARD | {"exchange": exchange, "network": functional.network}
-    training = {"data_hash": "0" * 64, "summary": "none", "date": "2026-01-01"}
-    training |= {"train_on_test": True} if trained else {}
-    path = zoo.save(folder, functional, fields | {"training": training})
-    result = report(folder, str(path))
-    assert ("was trained on the test set" in result.output) == trained
-    assert result.exit_code != 0 or not trained
+def test_run_and_report(manifest, tmp_path, capsys):
+    assert run(manifest, tmp_path / "out", "--xc", "hf,pbe") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"grid_level +0\n", said) and "8 results" in said and "0 failed" in said
+    assert main(["bench", "report", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "report.html").is_file()
+    capsys.readouterr()
+    assert main(["bench", "report", str(tmp_path / "out"), "--rows", "all", "--xc", "pbe"]) == 0
+    table = capsys.readouterr().out
+    assert "| all | 2 |" in table and "| ip |" not in table and "hf" not in table
+
+
+def test_what_does_not_converge_is_told_by_the_exit_code(manifest, tmp_path, monkeypatch, capsys):
+    from mlxc.bench import runner
+
+    monkeypatch.setattr(runner, "attempt", lambda work, _: {"failed": "ValueError: no", "seconds": 0.0})
+    assert run(manifest, tmp_path / "out", "--xc", "hf") == 1
+    assert "failed: hf, " in capsys.readouterr().err
+
+
+def test_an_interrupt_leaves_what_is_finished(manifest, tmp_path, monkeypatch, capsys):
+    from mlxc.bench import runner
+
+    attempt, seen = runner.attempt, []
+
+    def interrupted(work, protocol):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(work)
+        return attempt(work, protocol)
+
+    monkeypatch.setattr(runner, "attempt", interrupted)
+    assert run(manifest, tmp_path / "out", "--xc", "hf") == 130
+    assert "interrupted" in capsys.readouterr().err and len(list((tmp_path / "out" / "hf").glob("h*__*.json"))) == 2
+
+
+@pytest.mark.parametrize("arguments, code, message", (
+    (["--set", "minni"], 2, "unknown set 'minni'"), (["--set", "mini", "--xc", "pbbe"], 2, "unknown functional 'pbbe'"),
+    (["--set", "ions-radicals"], 2, "with --data DIR"), (["--set", "mini", "--xc", ","], 2, "leaves nothing")))
+def test_bad_input_is_one_sentence(arguments, code, message, tmp_path, capsys):
+    assert main(["bench", "run", "--out", str(tmp_path / "out"), *arguments]) == code
+    assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_compare_needs_two_runs(tmp_path, capsys):
+    assert main(["bench", "compare", str(tmp_path), str(tmp_path)]) == 2
+    assert "no folder of results" in capsys.readouterr().err
+
+
+def test_sets_and_protocol_are_printed(capsys):
+    assert main(["bench", "sets"]) == 0 and "ions-radicals:smoke" in capsys.readouterr().out
+    assert main(["bench", "protocol"]) == 0 and "def2-tzvpd" in capsys.readouterr().out

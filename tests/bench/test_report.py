@@ -1,85 +1,186 @@
-"""The table: errors of known results, what is left out and what is named."""
+"""The report: what is in it, what is left out and why, and that it needs nothing else to be read."""
 
-import json
+import re
 
+import numpy as np
 import pytest
 
-from mlxc.bench.figure import subset_errors
-from mlxc.bench.report import KCAL, errors, summary, table
-from mlxc.bench.sets import Reaction
+from mlxc.bench import methods, metrics, report, runner
+from mlxc.bench.entries import Builder
+from mlxc.bench.jobs import Job
+from mlxc.bench.results import Results, write
+from mlxc.bench.tables import Table
 from mlxc.errors import InvalidInput
+from tests.bench.conftest import PROTOCOL
 
-REACTIONS = [
-    Reaction("one", "S", "ions", (("a", 1), ("b", -1)), 10.0),
-    Reaction("two", "S", "ions", (("c", 2), ("a", -1)), -4.0),
-    Reaction("three", "T", "radicals", (("c", 1),), 0.0),
-]
+pytest.importorskip("matplotlib")
 
-#: Energies in kcal/mol, the second the dispersion.
-ENERGIES = {"x": {"a": (12.0, 1.0), "b": (1.0, 0.5), "c": (3.0, 0.0)},
-            "y": {"a": (10.0, 0.0), "b": (0.0, 0.0), "c": (5.0, 0.0)}}
+NAMES = ("ens", "b<3>", "seen")
+
+
+def curve_set():
+    """Errors against a distance."""
+    build = Builder()
+    for r in (1.0, 2.0, 3.0):
+        build.add(f"at {r:g}", "curve", "one", [(job(f"c{r:g}"), 1)], 0.0, x=r)
+    return build.finished("curves", "A curve", "R, Å")
+
+
+def job(name: str) -> Job:
+    return Job(name, (("He", (0.0, 0.0, 0.0)),), 0, 0, "sto-3g")
+
+
+def reaction_set():
+    build = Builder()
+    for i in range(12):
+        build.add(f"r{i}", f"sub{i % 3}", ("ions", "radicals")[i % 2], [(job(f"s{i}"), 1)], 10.0 + i,
+                  related=i % 4, trained=i == 11)
+    return build.finished("reactions", "Twelve reactions", held_back=True)
 
 
 @pytest.fixture
-def out(tmp_path):
-    for functional, species in ENERGIES.items():
-        (tmp_path / functional).mkdir()
-        for key, (scf, dispersion) in species.items():
-            result = {"e_scf": scf / KCAL, "e_disp": dispersion / KCAL, "converged": (functional, key) != ("y", "b")}
-            (tmp_path / functional / f"{key}.json").write_text(json.dumps(result))
+def folder(tmp_path):
+    """Made-up results of an ensemble, another functional, and one that was trained on the test."""
+    generator, results = np.random.default_rng(0), Results(tmp_path)
+    with results.writing(PROTOCOL):
+        for s in (reaction_set(), curve_set()):
+            results.add_set(s)
+        for number, name in enumerate(NAMES):
+            write(tmp_path / name / "method.json", {"xc": name, "dispersion": "", "version": "1", "number": number,
+                                                    "train_on_test": name == "seen", "spread_scale": 2.0})
+            for s in (reaction_set(), curve_set()):
+                for e in s.entries:
+                    energy = (e.reference + generator.normal()) / 627.5
+                    members = (energy + generator.normal(size=3) / 627.5).tolist() if name == "ens" else None
+                    results.add(name, s.jobs[e.terms[0][0]], {
+                        "e_scf": energy, "e_disp": 0.0, "converged": (name, e.id) != ("b<3>", "r1"), "stable": True,
+                        "cycles": 7, "cpu_seconds": 1.5 + number, "members": members})
     return tmp_path
 
 
-def cells(text: str, row: str) -> list[str]:
-    return [cell.strip() for cell in next(x for x in text.splitlines() if x.startswith(f"| {row} ")).split("|")[2:-1]]
+def rows(table: Table) -> dict[str, tuple[str, ...]]:
+    return {row[0]: row[1:] for row in table.rows}
 
 
-def test_errors_are_those_of_the_energies(out):
-    found, unconverged = errors(out, "x", REACTIONS)
-    assert found == pytest.approx({"one": 1.5, "two": -3.0, "three": 3.0}) and unconverged == []
-    assert errors(out, "x", REACTIONS, dispersion=False)[0] == pytest.approx({"one": 1.0, "two": -2.0, "three": 3.0})
+def test_the_report_is_one_page_and_one_text(folder):
+    said = []
+    page, text = report.write(folder, say=said.append)
+    content = page.read_text()
+    assert content.count("<svg") == content.count("<figure>") == len(list((folder / "figures").glob("*.png"))) == 4
+    assert not re.search(r'(src|href)="(?!#)', content)  # nothing comes from elsewhere
+    assert "b&lt;3&gt;" in content and "b<3>" not in content
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", text.read_text())
+    assert len(pictures) == 4 and all((folder / p).read_bytes().startswith(b"\x89PNG") for p in pictures)
+    assert any("left out of reactions: seen, trained on the test" in line for line in said)
 
 
-def test_unconverged_species_count_with_their_last_energy_and_are_named(out):
-    found, unconverged = errors(out, "y", REACTIONS)
-    assert found["one"] == pytest.approx(0) and unconverged == ["one"]
+def test_tables_hold_subsets_families_relatives_and_means(folder):
+    found = {s.title: s for s in report.content(Results(folder), say=lambda _: None)}
+    table = found["reactions"].tables[0]
+    assert table.header[2:] == ("ens", "b<3>") and rows(found["curves"].tables[0])["all"][0] == "3"
+    names = rows(table)
+    assert {"sub0", "sub1", "sub2", "ions", "radicals", "with relatives in training", "without relatives in training",
+            "all", "mean over subsets", "weighted as in WTMAD-2", "SCF not converged"} == names.keys()
+    assert names["all"][0] == "11" and names["SCF not converged"][1:] == ("0", "1")
+    assert "Not scored" in " ".join(found["reactions"].text) and "r11" in " ".join(found["reactions"].text)
+    assert "b<3> did not converge for r1" in " ".join(found["reactions"].text)
+    assert "seen" in found["curves"].tables[0].header  # where nothing is tested that it was trained on
+    assert found["reactions: does the spread tell the error?"].tables[0].rows[0][:2] == ("ens", "11")
+    assert found["reactions: is the difference real?"].tables[0].rows[0][0] == "ens − b<3>"
+    assert rows(found["SCF and cost"].tables[0])["b<3>"][-1] == "1.67"
 
 
-def test_rows_are_means_of_the_members(out):
-    text = table(out, ["x", "y"], REACTIONS)
-    assert cells(text, "S") == ["2", "2.25 (-0.75)", "2.00 (+2.00)"]
-    assert cells(text, "T") == cells(text, "radicals") == ["1", "3.00 (+3.00)", "5.00 (+5.00)"]
-    assert cells(text, "all") == ["3", "2.50 (+0.50)", "3.00 (+3.00)"]
-    assert cells(text, "SCF not converged") == ["3", "0", "1"]
-    assert cells(text, "worst") == ["", "+3.0 three", "+5.0 three"]
-    assert "not finished" not in text
+def test_unfinished_runs_are_labelled(folder):
+    s = reaction_set()
+    (folder / "b<3>" / f"{s.entries[0].terms[0][0]}.json").unlink()
+    text = " ".join(next(x for x in report.content(Results(folder), say=lambda _: None) if x.title == "reactions").text)
+    assert "NOT FINISHED: of 1 of 12 entries" in text and "10 of 11 entries have an error" in text
 
 
-def test_only_reactions_that_every_functional_has_are_compared(out):
-    (out / "x" / "b.json").unlink()
-    text = table(out, ["x", "y"], REACTIONS)
-    assert cells(text, "all")[0] == "2" and cells(text, "SCF not converged") == ["2", "0", "0"]
-    assert "2 of 3 reactions: the run is not finished" in text
+def test_a_report_before_the_first_result_says_so(tmp_path, tiny):
+    with Results(tmp_path).writing(PROTOCOL):
+        Results(tmp_path).add_set(tiny)
+        Results(tmp_path).add_method(methods.method("hf"))
+    found = report.content(Results(tmp_path), say=lambda _: None)
+    assert "No species is finished" in found[-1].text[0]
 
 
-def test_an_empty_run_is_refused(tmp_path):
-    with pytest.raises(InvalidInput, match="no reaction that is finished with all of x, y"):
-        table(tmp_path, ["x", "y"], REACTIONS)
+def test_what_has_no_value_anywhere_leaves_the_others_alone(folder):
+    said, s = [], reaction_set()
+    for e in s.entries:
+        Results(folder).add("b<3>", s.jobs[e.terms[0][0]], {"failed": "Unsupported: no response"})
+    found = report.content(Results(folder), sets=["reactions"], say=said.append)
+    assert found[1].tables[0].header[2:] == ("ens",) and "b<3>, without any value there" in said[0]
 
 
-def test_only_the_chosen_rows_are_printed(out):
-    text = table(out, ["x"], REACTIONS, only=["radicals"])
-    assert "| radicals " in text and "| S " not in text and "| all " not in text
+def test_small_errors_have_more_digits(folder):
+    """What a finer grid changes, say."""
+    build = Builder()
+    build.add("He", "grid", "grid", [(job("s0"), 1), (job("s0"), -1)], 1e-3)
+    s = build.finished("grids", "")
+    with Results(folder).writing(PROTOCOL):
+        Results(folder).add_set(s)
+    found = report.content(Results(folder), ["ens"], ["grids"], lambda _: None)
+    assert rows(found[1].tables[0])["all"] == ("1", "0.0010 (-0.0010)")
 
 
-def test_a_cards_summary_counts_reactions_and_failures(out):
-    found = summary(out, "y", REACTIONS)
-    assert found == {"reactions": 3, "not_converged": 1, "mae_ions_kcal": 2.0, "mae_radicals_kcal": 5.0,
-                     "mae_all_kcal": 3.0}
+def test_the_worst_of_every_subset_is_named(folder):
+    found = report.content(Results(folder), ["ens"], ["reactions"], lambda _: None)[1]
+    errors = metrics.column(Results(folder), "ens", reaction_set()).errors
+    worst = max((f"r{i}" for i in (0, 3, 6, 9)), key=lambda i: abs(errors[i]))
+    assert rows(found.tables[1])["sub0"] == (f"{worst} {errors[worst]:+.2f}",)
 
 
-def test_the_picture_is_written(out, tmp_path):
-    pytest.importorskip("matplotlib")
-    path = tmp_path / "figures" / "errors.png"
-    subset_errors(out, ["x", "y"], REACTIONS, path)
-    assert path.read_bytes().startswith(b"\x89PNG")
+def test_failures_are_named_and_left_out_for_all(folder):
+    s = reaction_set()
+    key = s.entries[2].terms[0][0]
+    Results(folder).add("ens", s.jobs[key], {"failed": "ValueError: no"})
+    section = next(x for x in report.content(Results(folder), say=lambda _: None) if x.title == "reactions")
+    assert "ens failed for r2" in " ".join(section.text) and rows(section.tables[0])["all"][0] == "10"
+    cost = report.content(Results(folder), say=lambda _: None)[-1]
+    assert rows(cost.tables[0])["ens"][2] == "1"
+
+
+def test_columns_come_in_the_order_asked_for(folder):
+    found = report.content(Results(folder), ["b<3>", "ens"], say=lambda _: None)
+    assert found[1].tables[0].header[2:] == ("b<3>", "ens")
+    with pytest.raises(InvalidInput, match="no results of 'pbe'; there are ens, b<3>, seen"):
+        report.content(Results(folder), ["pbe"], say=lambda _: None)
+
+
+def test_sets_can_be_chosen_and_go_elsewhere(folder, tmp_path):
+    page, _ = report.write(folder, sets=["curves"], to=tmp_path / "elsewhere", say=lambda _: None)
+    assert page.parent.name == "elsewhere" and "<h2>reactions" not in page.read_text()
+    assert [p.name for p in (tmp_path / "elsewhere" / "figures").iterdir()] == ["curves-curves.png"]
+    with pytest.raises(InvalidInput, match="no results of 'core'; there are curves, reactions"):
+        report.content(Results(folder), sets=["core"], say=lambda _: None)
+
+
+def test_a_damaged_result_is_never_averaged(folder):
+    next(folder.glob("ens/s0*.json")).write_text("{")
+    with pytest.raises(InvalidInput, match="is damaged"):
+        report.write(folder, say=lambda _: None)
+
+
+def test_a_folder_without_results_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="no folder of results"):
+        report.write(tmp_path)
+
+
+def test_comparisons_say_what_changed(tmp_path, tiny):
+    for name, grid in (("one", 0), ("two", 1)):
+        protocol = type(PROTOCOL)(basis="sto-3g", grid_level=grid, nlc_grid_level=0)
+        runner.run([tiny], [methods.method("pbe")], tmp_path / name, protocol)
+    text = report.compare(tmp_path / "one", tmp_path / "two")
+    assert "grid_level: 0 in A, 1 in B" in text and "| tiny, pbe, all | 2 |" in text
+    with pytest.raises(InvalidInput, match="nothing to compare"):
+        runner.run([tiny], [methods.method("hf")], tmp_path / "three", PROTOCOL)
+        report.compare(tmp_path / "one", tmp_path / "three")
+
+
+def test_a_cards_summary_counts_reactions_and_failures(folder):
+    found = report.summary(Results(folder), "b<3>", reaction_set())
+    assert found["reactions"] == 11 and found["not_converged"] == 1
+    assert found.keys() >= {"mae_ions_kcal", "mae_radicals_kcal", "mae_all_kcal"}
+    with pytest.raises(InvalidInput, match="finish the run first"):
+        report.summary(Results(folder), "pbe", reaction_set())

@@ -188,7 +188,7 @@ def test_workers_give_the_same_records_as_one_process(tmp_path):
 def test_a_killed_worker_loses_nothing(tmp_path):
     """A worker of a cluster dies while it computes: all records are there in the end, and are whole."""
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, \
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, \
             distributed.Client(cluster) as client:
         pids = client.run(os.getpid)
         run = threading.Thread(target=features.build, args=(MANY, tmp_path, TINY),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxc.bench.sets import TRAINED_ON
+from mlxc.bench.sets.reactions import TRAINED_ON
 from mlxc.errors import InvalidInput
 from training import data
 from training.data import Dataset, Species, Target

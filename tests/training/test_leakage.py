@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from mlxc.bench.sets import TRAINED_ON
+from mlxc.bench.sets.reactions import TRAINED_ON
 from mlxc.errors import InvalidInput
 from training import data, leakage
 from training.data import Dataset, Species, Target, occupied

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from mlxc.errors import InvalidInput
@@ -13,7 +14,8 @@ from training.data import Dataset, Target, occupied
 
 OH, LI_H = [("O", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 0.97))], [("Li", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 1.6))]
 POOL = {s.key: s for s in (
-    occupied("oh__small", tuple(OH), 0, 1, "sto-3g"), occupied("oh__large", tuple(OH), 0, 1, "6-31g"),
+    occupied("oh__small", tuple(OH), 0, 1, "sto-3g"),
+    occupied("hydroxyl", (("O", (0.0, 0.0, 0.0)), ("H", (0.0, 0.98, 0.0))), 0, 1, "6-31g"),
     occupied("oh-__large", tuple(OH), -1, 0, "6-31g"), occupied("lih+__small", tuple(LI_H), 1, 1, "sto-3g"),
     occupied("lih__small", tuple(LI_H), 0, 0, "sto-3g"), occupied("h__small", (OH[1],), 0, 1, "sto-3g"))}
 
@@ -23,14 +25,14 @@ def target(id_: str, *keys: str) -> Target:
 
 
 REACTIONS = Dataset(POOL, [
-    target("a-1", "oh__small", "h__small"), target("b-1", "oh-__large"), target("b-2", "oh-__large", "oh__large"),
+    target("a-1", "oh__small", "h__small"), target("b-1", "oh-__large"), target("b-2", "oh-__large", "hydroxyl"),
     target("c-1", "lih+__small", "lih__small"), target("c-2", "lih__small", "h__small"),
     Target("other", "atomisation", (("lih__small", 1.0),), 0.0)])
 
 
 def test_targets_with_a_common_ion_or_radical_are_in_one_fold():
     found = [sorted(t.id for t in fold) for fold in leave_out.folds(REACTIONS, "core", 3)]
-    assert sorted(found) == [["a-1", "b-1", "b-2"], ["c-1"], ["c-2"]]  # OH in both bases; LiH and H are shared
+    assert sorted(found) == [["a-1", "b-1", "b-2"], ["c-1"], ["c-2"]]  # OH has two names; LiH and H are shared
 
 
 def test_more_folds_than_there_can_be_are_refused():
@@ -46,9 +48,9 @@ def test_what_is_left_out_is_not_fitted(records, monkeypatch):
     held = [t for t in DATASET.targets if t.id == "TAE(H2)"]
     seen, fitted = [], leave_out.member.fitted
 
-    def watched(settings, dataset, *rest):
+    def watched(settings, dataset, *rest, begin):
         seen.append(({t.id for t in dataset.targets}, "ensemble" in settings))
-        return fitted(settings, dataset, *rest)
+        return fitted(settings, dataset, *rest, begin=begin)
 
     monkeypatch.setattr(leave_out.member, "fitted", watched)
     monkeypatch.setattr(leave_out.features.Settings, "of", lambda _: TINY)
@@ -72,7 +74,7 @@ def test_finished_folds_are_kept(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(leave_out.member, "make_densities", lambda *_: None)
     asked: list[str] = []
 
-    def predicted(config, dataset, held, folder):
+    def predicted(config, dataset, held, folder, begin):
         asked.extend(t.id for t in held)
         return {t.id: 2.0 for t in held}
 
@@ -82,7 +84,34 @@ def test_finished_folds_are_kept(monkeypatch, tmp_path, capsys):
         monkeypatch.setattr(sys, "argv", command + part)
         leave_out.main()
         assert f"{known} of 3 folds" in capsys.readouterr().out
-    assert sorted(asked) == ids and len(list(tmp_path.glob("tiny-*of3.json"))) == 3
+    assert sorted(asked) == ids and len(found := list(tmp_path.glob("tiny-*of3.json"))) == 3
     leave_out.main()
     assert "all                 2     2.00" in capsys.readouterr().out  # without what is never scored
-    assert json.loads((tmp_path / "tiny-1of3.json").read_text())
+    assert all(json.loads(path.read_text()) for path in found)
+    monkeypatch.setattr(leave_out.configuration, "read", lambda _: {"model": {"name": "tiny"}, "fit": {"ridge": 1.0}})
+    leave_out.main()
+    assert sorted(asked) == sorted(2 * ids)  # another configuration finds nothing that is finished
+
+
+def test_leaving_one_out_is_exact_for_a_linear_fit():
+    """A weighted ridge regression of 12 numbers, done again without each of them."""
+    generator = np.random.default_rng(0)
+    jac, y, weight = generator.normal(size=(12, 3)), generator.normal(size=12), generator.uniform(0.5, 2, 12)
+
+    def solved(kept):
+        j, w = jac[kept], weight[kept]
+        return np.linalg.solve(j.T @ (w[:, None] * j) + 0.6 * np.eye(3), j.T @ (w * y[kept]))
+
+    found = leave_out.without_each(jac @ solved(np.arange(12)) - y, weight, jac, 0.3)
+    again = [jac[i] @ solved(np.delete(np.arange(12), i)) - y[i] for i in range(12)]
+    assert found == pytest.approx(again)
+
+
+def test_every_member_counts_with_its_own_weights(records, monkeypatch):
+    monkeypatch.setattr(leave_out.features.Settings, "of", lambda _: TINY)
+    functional = leave_out.ensemble.fitted(config(2), DATASET, records, TINY, log=lambda _: None)[0]
+    found = leave_out.estimated(config(2), DATASET, functional, records, "atomisation")
+    alone = [leave_out.estimated(leave_out.ensemble.member_config(config(2), m), DATASET, f, records, "atomisation")
+             for m, f in enumerate(leave_out.ensemble.members(functional))]
+    assert found.keys() == {"TAE(H2)"}
+    assert found["TAE(H2)"] == pytest.approx(np.mean([a["TAE(H2)"] for a in alone]))

@@ -129,4 +129,3 @@ def test_a_soft_constraint_enters_the_loss_and_its_slope():
     h = 1e-6
     numerical = (problem.at(problem.start + h * direction)[0] - problem.at(problem.start - h * direction)[0]) / (2 * h)
     assert slope @ direction == pytest.approx(numerical, rel=1e-5) and abs(numerical) > 1e-3
-

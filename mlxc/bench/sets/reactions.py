@@ -1,0 +1,135 @@
+"""Reaction energies: the benchmark of ions and radicals, manifests, and the small set of the package."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mlxc.bench.entries import Builder, Set
+from mlxc.bench.jobs import Job
+from mlxc.bench.protocol import Protocol
+from mlxc.errors import InvalidInput
+from mlxc.units import KCAL
+
+#: Reactions of which mlxc's functionals are trained on every species, H₂⁺ and two others: shown, never scored.
+TRAINED_ON = ("SIE4x4-001", "SIE4x4-002", "SIE4x4-003", "SIE4x4-004", "ALKBDE10-004", "BH76RC-005")
+
+#: Energy units of manifests, per kcal/mol.
+UNITS = {"kcal/mol": 1.0, "Ha": 1 / KCAL, "eV": 1 / 23.060548, "kJ/mol": 4.184}
+
+#: Names in a manifest's stoichiometry whose energy is zero.
+FREE = ("e-", "H+")
+
+#: The set of the package.
+MINI = Path(__file__).parents[1] / "data" / "mini.json"
+
+
+def benchmark(protocol: Protocol, data: Path, which: str) -> Set:
+    """The reactions of `benchmark.json`.
+
+    Args:
+        protocol: supplies the basis sets.
+        data: folder of benchmark.json and benchmark_core_ids.json.
+        which: smoke or core, lists of ids; or all.
+
+    Raises:
+        InvalidInput: a file is missing or damaged.
+    """
+    path = data / "benchmark.json"
+    ids = [r["id"] for r in read(path)["reactions"] if not r.get("same_reaction_as")] if which == "all" else \
+        read(data / "benchmark_core_ids.json")[which]
+    part = {"smoke": "its smoke list", "core": "its core list", "all": "all of it"}[which]
+    return of_file(protocol, path, ids, f"ions-radicals-{which}",
+                   f"Reaction energies of ions and radicals, GMTKN55 and its relatives: {part}, {len(ids)} reactions")
+
+
+def of_file(protocol: Protocol, path: Path, ids: Iterable[str] | None, name: str, description: str) -> Set:
+    """Reactions of a reference file, each in one basis.
+
+    Args:
+        protocol: supplies the basis sets.
+        path: JSON file with ``species`` and ``reactions``.
+        ids: reactions to keep, all where None.
+        name, description: of the set.
+    """
+    content, build = read(path), Builder()
+    kept = None if ids is None else set(ids)
+    for r in content["reactions"]:
+        if kept is not None and r["id"] not in kept:
+            continue
+        members = {key: content["species"][key] for key in r["stoichiometry"]}
+        basis = chosen_basis(protocol, members.values())
+        terms = [(_job(s["canonical"], s, basis), r["stoichiometry"][key]) for key, s in members.items()]
+        build.add(r["id"], r["subset"], r["cls"], terms, r["reference"], related=r.get("n_families_in_train"),
+                  trained=r["id"] in TRAINED_ON)
+    return build.finished(name, description, held_back=True)
+
+
+def manifest(protocol: Protocol, path: Path) -> Set:
+    """The reactions of a manifest; its fractional points and total energies are left out.
+
+    Raises:
+        InvalidInput: no manifest of format 1, a species or unit that is not known.
+    """
+    content = read(path)
+    if not isinstance(content, dict) or content.get("format") != 1 or not {"name", "species"} <= content.keys():
+        raise InvalidInput(f"{path} is no manifest of format 1, as data/README.md describes it and "
+                           "`python -m training.sources` writes it")
+    build = Builder()
+    for r in content.get("reactions", ()):
+        names = [name for name in r["stoichiometry"] if name not in FREE]
+        if len(r["stoichiometry"]) == 1 or r.get("unit") is None:
+            continue
+        if unknown := [name for name in names if name not in content["species"]]:
+            raise InvalidInput(f"{path}, reaction {r['id']!r} needs species {unknown[0]!r}, which is not there: add it")
+        if r["unit"] not in UNITS:
+            raise InvalidInput(f"{path}, reaction {r['id']!r} has the unit {r['unit']!r}, accepted are "
+                               f"{', '.join(UNITS)}")
+        members = {name: content["species"][name] for name in names}
+        own = {s.get("basis") for s in members.values()}
+        if len(own) > 1:
+            raise InvalidInput(f"{path}, reaction {r['id']!r}: its species have different bases: give all of them "
+                               "one, or none")
+        basis = own.pop() or chosen_basis(protocol, members.values())
+        terms = [(_job(name, s, basis), r["stoichiometry"][name]) for name, s in members.items()]
+        build.add(r["id"], r["subset"], r.get("family") or family(members.values()), terms,
+                  r["reference"] / UNITS[r["unit"]])
+    if not build.entries:
+        raise InvalidInput(f"{path} has no reaction to score: it needs one with a reference in {', '.join(UNITS)}")
+    return build.finished(content["name"], content["description"], held_back=True)
+
+
+def mini(protocol: Protocol, data: Path | None = None) -> Set:
+    """The reactions of ions and radicals whose references the project computed itself."""
+    return manifest(protocol, MINI)
+
+
+def chosen_basis(protocol: Protocol, members: Iterable[dict[str, Any]]) -> str:
+    """One basis per reaction, the diffuse one where an anion or a one-electron species takes part."""
+    jobs = [_job("", s, "") for s in members]
+    return protocol.diffuse_basis if any(j.charge < 0 or j.n_electrons == 1 for j in jobs) else protocol.basis
+
+
+def family(members: Iterable[dict[str, Any]]) -> str:
+    """ions where a molecule has a charge, atoms where only atoms do, radicals where a shell is open, else molecules."""
+    members = list(members)
+    molecules = [s for s in members if len(s["atoms"]) > 1]
+    if any(s["charge"] for s in molecules):
+        return "ions"
+    if any(s["charge"] for s in members):
+        return "ions" if molecules else "atoms"
+    return "radicals" if any(s["spin"] for s in molecules) else "molecules"
+
+
+def _job(name: str, entry: dict[str, Any], basis: str) -> Job:
+    atoms = tuple((a[0], tuple(a[1:])) for a in entry["atoms"])
+    return Job(name, atoms, entry["charge"], entry["spin"], basis)
+
+
+def read(path: Path) -> Any:
+    if not path.is_file():
+        raise InvalidInput(f"no file {path}: give the folder of the reference files with --data, or a manifest's path")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InvalidInput(f"{path} is not JSON: {error}") from error

@@ -1,0 +1,1 @@
+"""Experiments: questions about training, each answered by one command."""

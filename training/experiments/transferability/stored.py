@@ -1,0 +1,83 @@
+"""Errors at stored densities, those of the reference functional, on what no arm was trained on."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from mlxc.bench.protocol import STANDARD
+from mlxc.bench.sets import fractional
+from mlxc.xc.functional import Learned
+from training import data, features, fit
+from training.data import EV, KCAL, Dataset, Species, Target
+from training.fingerprint import Fingerprint, same
+from training.leakage import CLOSED_SHELL
+from training.sources import reference
+
+#: Groups of the test, in the order of the table, with their units.
+GROUPS = {"neutral molecules": "kcal/mol", "ions": "kcal/mol", "radicals": "kcal/mol", "stretched cations": "kcal/mol",
+          "fractional charges": "eV"}
+
+#: The subset of dissociating cations.
+STRETCHED = "SIE4x4"
+
+
+@cache
+def tests(folder: Path) -> Dataset:
+    """Reactions of neutral closed shells, ions, radicals, stretched cations; fractional charges that no arm sees."""
+    content = data.read(folder / "benchmark.json")["reactions"]
+    family = {r["id"]: "stretched cations" if r["subset"] == STRETCHED else r["cls"] for r in content}
+    core = reference.core(folder, 4)
+    kept = [Target(t.id, family[t.id], t.terms, t.reference) for t in core.targets if family[t.id] in GROUPS]
+    neutral = reference.grouped(reference.validation(folder, 4), "neutral molecules")
+    trained = [Fingerprint(s) for s in reference.molecules(folder).species.values()]
+    neutral = neutral.only(t for t in neutral.targets if not _known(t, neutral.species, trained))
+    return neutral + core.only(kept) + reference.grouped(lines(), "fractional charges")
+
+
+def _known(target: Target, species: Mapping[str, Species], trained: Sequence[Fingerprint]) -> bool:
+    """Whether every molecule of a target is among those of train.json."""
+    molecules = [Fingerprint(species[key]) for key, _ in target.terms if len(species[key].atoms) > 1]
+    return all(any(f.kind == k.kind and same(f, k, CLOSED_SHELL) for k in trained) for f in molecules)
+
+
+def lines() -> Dataset:
+    """Points between the charges of B, P, S, water, ammonia and ethene, from the benchmark's set."""
+    found = fractional.lines(STANDARD)
+    entries = [e for e in found.entries if "never seen" in e.family]
+    species = {}
+    for key in {key for e in entries for key, _ in e.terms}:
+        job = found.jobs[key]
+        n_alpha, n_beta = job.electrons or ((job.n_electrons + job.spin) / 2, (job.n_electrons - job.spin) / 2)
+        species[key] = Species(key, job.atoms, n_alpha, n_beta, job.basis)
+    return Dataset(species, [Target(e.id, e.family, e.terms, 0.0) for e in entries])
+
+
+def errors(functional: Learned, references: Path, folder: Path, damping: Mapping[str, float],
+           settings: features.Settings) -> dict[str, dict[str, float]]:
+    """Error of every target by group, in the group's unit.
+
+    Args:
+        functional: of an arm.
+        references: the reference files.
+        folder: of the stored densities.
+        damping: D4's parameters.
+        settings: of the densities.
+    """
+    dataset = tests(references)
+    prepared = fit.prepare(functional, dataset.species.values(), folder, dict(damping), settings)
+    usable = fit.resolve(dataset.targets, prepared)
+    found: dict[str, dict[str, float]] = {group: {} for group in GROUPS}
+    for target, error in zip(usable, fit.residuals(usable, fit.energies(functional, prepared)), strict=True):
+        found[target.group][target.id] = float(error) / (KCAL / EV if GROUPS[target.group] == "eV" else 1.0)
+    return found
+
+
+def kept(path: Path, make) -> dict:
+    """The content of a JSON file, made and written first where there is none."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(make(), indent=1), encoding="utf-8")
+        temporary.replace(path)
+    return json.loads(path.read_text(encoding="utf-8"))
