@@ -50,6 +50,7 @@ def subsets(entries: Sequence[Entry], columns: Sequence[Column]):
         ax.plot([mean[c.method][name] for name in names], range(len(names)), label=c.method, markersize=7.5,
                 markeredgecolor="black", markeredgewidth=0.5, linestyle="none", **style(number))
     ax.set_yticks(range(len(names)), [f"{name} ({len(groups[name])})" for name in names])
+    ax.set_ylim(-0.6, len(names) - 0.4)
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     ticks = [t for t in TICKS if low <= t <= high]
@@ -88,7 +89,8 @@ def distribution(entries: Sequence[Entry], columns: Sequence[Column]):
 
 def curves(s: Set, columns: Sequence[Column]):
     """Errors against the entries' x: one panel per subset."""
-    groups = {name: part for name, part in metrics.groups([e for e in s.entries if e.x is not None], "subset").items()
+    found = metrics.groups([e for e in s.entries if e.x is not None], "subset").items()
+    groups = {name: part for name, part in sorted(found, key=lambda item: (item[1][0].family, item[0]))
               if any(e.id in c.errors for e in part for c in columns)}
     across = min(3, len(groups))
     down = -(-len(groups) // across)
