@@ -238,16 +238,6 @@ class LocalHybrid(Learned):
         yield from self.replacement_terms(density, exact)
         yield from self.correlation_terms(density)
 
-    @property
-    def long_range_fraction(self) -> Tensor:
-        """Fraction of exact exchange at long range, (); a parameter where `mlxc.xc.relaxed` frees it."""
-        return torch.ones((), dtype=torch.float64)
-
-    @property
-    def lr_fraction(self) -> float:
-        """The same as a number."""
-        return float(self.long_range_fraction.detach())
-
     def term_energy(self, term: Term) -> Tensor:
         """Energy per volume of one term, (n,), Ha bohr⁻³."""
         energy = super().term_energy(term)
