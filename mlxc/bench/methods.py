@@ -22,6 +22,7 @@ import mlxc
 from mlxc import zoo
 from mlxc.bench import rivals
 from mlxc.bench.protocol import Protocol
+from mlxc.bench.rivals.watched import d3_energy
 from mlxc.calculation import choose_functional
 from mlxc.errors import InvalidInput, Unsupported
 
@@ -81,7 +82,7 @@ class Method:
         if self.dispersion == "d4":
             return _d4(mf.mol, self.xc)
         if self.dispersion == "d3":
-            return rivals.ADAPTERS[self.xc].dispersion_energy(mf.mol)
+            return d3_energy(mf.mol, rivals.ADAPTERS[self.xc].d3())
         if self.dispersion == "vv10":
             grids = dft.gen_grid.Grids(mf.mol)
             grids.level = protocol.nlc_grid_level
@@ -106,7 +107,7 @@ def method(name: str) -> Method:
         adapter = rivals.ADAPTERS[lower]
         if missing := adapter.missing():
             raise Unsupported(f"{name} cannot be computed here: {missing}")
-        return Method(lower, lower, adapter.DISPERSION, f"{adapter.version()}, {host}")
+        return Method(lower, lower, "d3" if adapter.d3() else "", f"{adapter.version()}, {host}")
     if lower == "hf":
         return Method("hf", "hf", "", host)
     chosen = choose_functional(name)

@@ -2,8 +2,8 @@
 
 An adapter is a module with
 
-    DISPERSION                    what is added after the SCF: "d3" or "", where there is none or the SCF has it
-    dispersion_energy(mol)        the energy of "d3", Ha
+    d3() -> str                   the functional whose D3(BJ) parameters are added after the SCF with; "" where there is
+                                  no dispersion, or the SCF has it
     RESPONSE                      whether `mf.gen_response` works, which stability analysis and polarisabilities need;
                                   where it is False, calling it raises
     missing() -> str              why it cannot be computed here, "" where it can

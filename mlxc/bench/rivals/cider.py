@@ -23,7 +23,6 @@ from pyscf import dft, gto
 from mlxc.bench.rivals.watched import Evaluations, watched
 from mlxc.errors import InvalidInput
 
-DISPERSION = ""
 RESPONSE = False
 
 VARIABLE = "MLXC_CIDER"
@@ -44,6 +43,10 @@ def version() -> str:
     path = Path(_name())
     weights = f" {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}" if path.is_file() else ""
     return f"ciderpress {importlib.metadata.version('ciderpress')}, {path.name}{weights}"
+
+
+def d3() -> str:
+    return ""
 
 
 def mean_field(mol: gto.Mole, restricted: bool):

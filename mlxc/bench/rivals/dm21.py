@@ -17,9 +17,8 @@ from pathlib import Path
 
 from pyscf import dft, gto
 
-from mlxc.bench.rivals.watched import Evaluations, d3_energy, watched
+from mlxc.bench.rivals.watched import Evaluations, watched
 
-DISPERSION = "d3"
 RESPONSE = False
 
 VARIABLE = "MLXC_DM21"
@@ -45,9 +44,8 @@ def version() -> str:
     return f"DM21, {_source().name} {hashlib.sha256(_source().read_bytes()).hexdigest()[:12]}"
 
 
-def dispersion_energy(mol: gto.Mole) -> float:
-    """D3(BJ) with B3LYP's parameters, Ha."""
-    return d3_energy(mol, "b3lyp")
+def d3() -> str:
+    return "b3lyp"
 
 
 def mean_field(mol: gto.Mole, restricted: bool):

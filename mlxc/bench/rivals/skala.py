@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 from pyscf import gto, lib
 
-from mlxc.bench.rivals.watched import Evaluations, d3_energy, watched
+from mlxc.bench.rivals.watched import Evaluations, watched
 
-DISPERSION = "d3"
 RESPONSE = True
 
 #: What its authors recommend.
@@ -43,10 +42,9 @@ def version() -> str:
     return f"skala {importlib.metadata.version('skala')}, {_network()[2]}"
 
 
-def dispersion_energy(mol: gto.Mole) -> float:
-    """D3(BJ) with the parameters that the file names, Ha; 0 where it names none."""
-    name = _network()[0].get_d3_settings()
-    return d3_energy(mol, name) if name else 0.0
+def d3() -> str:
+    """What the file of the weights names."""
+    return _network()[0].get_d3_settings() or ""
 
 
 def mean_field(mol: gto.Mole, restricted: bool):

