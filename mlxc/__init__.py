@@ -21,7 +21,7 @@ from mlxc.errors import (
     UnknownFunctional,
     Unsupported,
 )
-from mlxc.host import dispersion, grad, ks, numint, response, seam, uncertainty
+from mlxc.host import dispersion, gpu, grad, ks, numint, response, seam, uncertainty
 from mlxc.host.dispersion import dispersion_energy
 from mlxc.host.ks import GKS, RKS, ROKS, UKS, attach
 from mlxc.host.local import local_exchange_record, set_local_exchange
@@ -47,5 +47,6 @@ numint.install()
 response.install()
 grad.install()
 uncertainty.install()
+gpu.install()
 for _name in zoo.names():
     seam.register_name(_name, partial(zoo.load, _name))

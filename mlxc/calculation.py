@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from pyscf import dft, gto
 from pyscf.dft import libxc
 from pyscf.scf.dispersion import parse_dft
@@ -18,7 +19,7 @@ from pyscf.scf.dispersion import parse_dft
 import mlxc
 from mlxc import zoo
 from mlxc.errors import DomainWarning, InvalidInput, MlxcError, UnknownFunctional
-from mlxc.host import seam
+from mlxc.host import gpu, seam
 from mlxc.structure import Atom, elements, molecule
 from mlxc.suggest import did_you_mean
 from mlxc.summary import summarise
@@ -41,6 +42,7 @@ class Settings:
         grid: PySCF's grid level, 0 to 9; None for the card's, 3 without one.
         max_cycle: SCF cycles.
         save: PySCF's checkpoint file.
+        gpu: compute with GPU4PySCF, or not at all.
     """
 
     xc: str = "mlxc_rs"
@@ -52,6 +54,7 @@ class Settings:
     grid: int | None = None
     max_cycle: int = 50
     save: Path | None = None
+    gpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def calculate(atoms: list[Atom], settings: Settings, report: Callable[[str], Non
         method = choose_functional(settings.xc)
         mol = molecule(atoms, settings.basis, settings.charge, settings.spin)
         check_save(settings.save)
+        if settings.gpu:
+            gpu.require()
         mf = mean_field(mol, method, settings)
         dispersion = dispersion_energy(mf, method, settings.dispersion)
         mf.callback = lambda cycle: report(cycle_line(cycle, time.perf_counter() - start))
@@ -95,7 +100,9 @@ def calculate(atoms: list[Atom], settings: Settings, report: Callable[[str], Non
     notes = [str(warning.message) for warning in caught if not issubclass(warning.category, DomainWarning)]
     if method.card is not None:
         notes += zoo.outside_domain(method.card, elements(mol), mol.charge, mol.spin)
-    result = summarise(mf, method.card, dispersion, list(dict.fromkeys(notes)))
+    result = summarise(mf.to_cpu() if settings.gpu else mf, method.card, dispersion, list(dict.fromkeys(notes)))
+    if settings.gpu:
+        result |= {"gpu": torch.cuda.get_device_name(), "local_exchange": mlxc.local_exchange_record(mf) or None}
     return result | {"basis": settings.basis, "seconds": round(time.perf_counter() - start, 2)}
 
 
@@ -138,7 +145,7 @@ def mean_field(mol: gto.Mole, method: Method, settings: Settings) -> dft.rks.Koh
     advised = (method.card or {}).get("grid", {}).get("level", mf.grids.level)
     mf.grids.level = advised if settings.grid is None else settings.grid
     mf.max_cycle = settings.max_cycle
-    return mf
+    return mf.to_gpu() if settings.gpu else mf
 
 
 def dispersion_energy(mf: dft.rks.KohnShamDFT, method: Method, wanted: bool | None) -> float | None:
@@ -194,7 +201,7 @@ def cycle_line(cycle: dict[str, Any], seconds: float) -> str:
     """What is said of an SCF cycle: its number, energy (Ha), change, norm of the gradient, time so far."""
     energy = cycle["e_tot"]
     return (f"cycle {cycle['cycle'] + 1:3d}   E = {energy:18.10f}   dE = {energy - cycle['last_hf_e']:9.1e}"
-            f"   |g| = {cycle['norm_gorb']:8.1e}   {seconds:6.1f} s")
+            f"   |g| = {float(cycle['norm_gorb']):8.1e}   {seconds:6.1f} s")
 
 
 def print_to_stderr(line: str) -> None:

@@ -76,8 +76,9 @@ def cli():
 @click.option("--grid", type=click.IntRange(0, 9), help="PySCF's grid level.  [default: the model's, or 3]")
 @click.option("--max-cycle", type=click.IntRange(1), default=50, show_default=True, help="SCF cycles.")
 @click.option("--save", type=click.Path(path_type=Path), help="Write PySCF's checkpoint file.")
+@click.option("--gpu", is_flag=True, help="Compute on an NVIDIA GPU, with GPU4PySCF.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def run(file, atom, xc, basis, charge, spin, df, disp, grid, max_cycle, save, as_json):
+def run(file, atom, xc, basis, charge, spin, df, disp, grid, max_cycle, save, gpu, as_json):
     """Energy and properties of the molecule in FILE (xyz), or of --atom."""
     from mlxc.calculation import Settings, calculate, print_to_stderr
     from mlxc.structure import parse_atoms, read_xyz
@@ -86,7 +87,7 @@ def run(file, atom, xc, basis, charge, spin, df, disp, grid, max_cycle, save, as
     if (file is None) == (atom is None):
         raise InvalidInput("give either the path of an xyz file or --atom 'O 0 0 0; H 0 0 0.97'")
     atoms = read_xyz(file) if file is not None else parse_atoms(atom)
-    settings = Settings(xc, basis, charge, spin, df, disp, grid, max_cycle, save)
+    settings = Settings(xc, basis, charge, spin, df, disp, grid, max_cycle, save, gpu)
     result = calculate(atoms, settings, print_to_stderr)
     click.echo(json.dumps(result, indent=2, allow_nan=False) if as_json else as_text(result))
     return OK if result["converged"] else NOT_CONVERGED

@@ -29,7 +29,11 @@ class Unsupported(MlxcError, NotImplementedError):
 
 
 class IncompatibleHost(MlxcError, ImportError):
-    """A PySCF version whose private hooks differ from the ones mlxc registers in."""
+    """A version of PySCF or GPU4PySCF whose private hooks differ from the ones mlxc registers in."""
+
+
+class OutOfMemory(MlxcError, MemoryError):
+    """A calculation for which a device has not enough memory."""
 
 
 class DomainWarning(UserWarning):

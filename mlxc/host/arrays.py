@@ -12,6 +12,14 @@ import torch
 from pyscf import lib
 from torch import Tensor
 
+from mlxc.errors import OutOfMemory
+
+#: Memory of a GPU that torch may hold without using it, bytes.
+IDLE = 2**31
+
+#: DLPack's numbers for memory of a GPU, and for memory that it shares with the host.
+CUDA = (2, 13)
+
 
 def to_torch(array) -> Tensor:
     """The array as a float64 tensor on the array's own device.
@@ -49,7 +57,49 @@ def from_torch(tensor: Tensor, like):
 
 
 def _is_cupy(array) -> bool:
-    return type(array).__module__.partition(".")[0] == "cupy"
+    """Whether it is CuPy's array, or one of a class made of it, as GPU4PySCF's with orbitals tagged."""
+    return any(kind.__module__.partition(".")[0] == "cupy" for kind in type(array).__mro__)
+
+
+def device_of(array) -> torch.device:
+    """The device on which an array, or a sequence of arrays, is."""
+    first = array[0] if isinstance(array, tuple | list) else array
+    if isinstance(first, Tensor):
+        return first.device
+    kind, number = first.__dlpack_device__() if hasattr(first, "__dlpack_device__") else (0, 0)
+    return torch.device("cuda", number) if kind in CUDA else torch.device("cpu")
+
+
+@contextmanager
+def in_order_with(array) -> Iterator[None]:
+    """torch works where the host program does: on the array's device and CuPy's stream, or on the host's threads.
+
+    On one stream nothing is read before it is written, and no memory is used again too early. Of the memory that torch
+    holds for later it keeps IDLE at most, so that CuPy finds the rest.
+
+    Raises:
+        OutOfMemory: the device's memory does not do.
+    """
+    device = device_of(array)
+    if device.type != "cuda":
+        with host_threads():
+            yield
+        return
+    stream = torch.cuda.ExternalStream(sys.modules["cupy"].cuda.get_current_stream().ptr, device)
+    try:
+        with torch.cuda.device(device), torch.cuda.stream(stream):
+            yield
+            if torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device) > IDLE:
+                torch.cuda.empty_cache()
+    except torch.OutOfMemoryError as error:
+        free = free_memory(device, 0.0)
+        raise OutOfMemory(f"{device} has no memory left for the functional ({free:.0f} MB are free): use a smaller "
+                          "basis or grid, a device with more memory, or the CPU (mf.to_cpu())") from error
+
+
+def free_memory(device: torch.device, host: float) -> float:
+    """Memory that is left on a device, MB: ``host`` on the CPU."""
+    return torch.cuda.mem_get_info(device)[0] / 1e6 if device.type == "cuda" else host
 
 
 @contextmanager
@@ -81,6 +131,11 @@ def parallel_map(function: Callable, items: Iterable) -> Iterator:
 @functools.cache
 def _workers(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, "mlxc", initializer=torch.set_num_threads, initargs=(1,))
+
+
+def over_blocks(device: torch.device) -> Callable:
+    """How a function is applied to blocks of points: by threads on the CPU, one after another on other devices."""
+    return parallel_map if device.type == "cpu" else map
 
 
 os.register_at_fork(after_in_child=_workers.cache_clear)  # threads do not survive a fork

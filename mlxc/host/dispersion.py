@@ -57,12 +57,17 @@ def parameters(xc: Registered) -> dict[str, float]:
 def install():
     """Puts the class that knows the cards in the place of PySCF's, and refuses gradients that would leave D4 out."""
     if dftd4 is not None:
-        original = dftd4.DFTD4Dispersion
-        dftd4.DFTD4Dispersion = _card_d4(getattr(original, "wrapped_by_mlxc", original))
+        know_the_cards(dftd4)
         seam.wrap(dftd3.DFTD3Dispersion, "__init__", _no_d3)
     from pyscf.grad import tdrhf
 
     seam.wrap(tdrhf.Gradients, "kernel", _excited_state_gradient)
+
+
+def know_the_cards(module):
+    """Puts the class that knows the cards into a module that has PySCF's: its own, or GPU4PySCF's copy."""
+    original = module.DFTD4Dispersion
+    module.DFTD4Dispersion = _card_d4(getattr(original, "wrapped_by_mlxc", original))
 
 
 def _no_d3(original, model, mol, xc, *args, **kwargs):

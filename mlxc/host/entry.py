@@ -1,16 +1,19 @@
 """What PySCF's libxc tables hold for one name of mlxc's: what is asked of a functional, and its rows on the grid."""
 
+import copy
 import functools
 import math
+import threading
 from collections.abc import Callable
 from itertools import combinations_with_replacement
 
 import numpy as np
+import torch
 from pyscf.dft import libxc
 from torch import Tensor
 
 from mlxc.errors import InvalidDensity, InvalidInput, Unsupported
-from mlxc.host.arrays import from_torch, parallel_map, to_torch
+from mlxc.host.arrays import from_torch, over_blocks, to_torch
 from mlxc.xc.density import variables_from_rows
 from mlxc.xc.derivatives import xc_rows
 from mlxc.zoo import Card
@@ -30,6 +33,10 @@ WHERE_LOCAL = ("energies, forces, linear response and excitation energies of RKS
                "work with it, and all of PySCF with mlxc_rs")
 
 
+#: GPU4PySCF works on each device with a thread of its own.
+_copying = threading.Lock()
+
+
 class Registered:
     """What libxc's tables hold for one name: the answers PySCF asks for, from a functional loaded on first use.
 
@@ -45,6 +52,7 @@ class Registered:
         self.name = name
         self._load = load
         self._semilocal_only = semilocal_only
+        self._copies: dict[torch.device, torch.nn.Module] = {}
 
     @functools.cached_property
     def functional(self):
@@ -130,13 +138,36 @@ class Registered:
         Returns:
             New float64 array, (comb(k + deriv, deriv), n), with k variables.
         """
+        rows = self.derivatives(self._variables(rho, spin), deriv, omega)
+        return from_torch(rows[_libxc_order(self.xc_type, spin, deriv)], rho)
+
+    def derivatives(self, variables: tuple[Tensor, ...], deriv: int, omega: float | None = None) -> Tensor:
+        """As `mlxc.xc.derivatives.xc_rows`, on the device of the variables.
+
+        Args:
+            variables: the 3 or 7 of a meta-GGA.
+            deriv, omega: as in `rows`.
+
+        Raises:
+            Unsupported: a local hybrid, or a derivative that does not exist.
+            InvalidInput: an ω set by hand.
+        """
         if self.is_local:
             raise Unsupported(f"{self.name} is a local hybrid, whose energy is no function of the density alone: this "
                               f"method does not know how to add its local exchange; {WHERE_LOCAL}")
         self.require_omega(omega)
         self.require_derivative(deriv)
-        rows = xc_rows(self.functional, self._variables(rho, spin), deriv, parallel_map)
-        return from_torch(rows[_libxc_order(self.xc_type, spin, deriv)], rho)
+        device = variables[0].device
+        return xc_rows(self.on(device), variables, deriv, over_blocks(device))
+
+    def on(self, device: torch.device):
+        """The functional with its parameters on a device: a copy for each, made when it is first asked for."""
+        if device.type == "cpu" or not isinstance(self.functional, torch.nn.Module):
+            return self.functional
+        with _copying:
+            if device not in self._copies:
+                self._copies[device] = copy.deepcopy(self.functional).to(device)
+            return self._copies[device]
 
     def _variables(self, rho, spin: int) -> tuple[Tensor, ...]:
         rho = _tensor(rho)

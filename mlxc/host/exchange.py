@@ -21,7 +21,7 @@ from pyscf import gto
 from torch import Tensor
 
 from mlxc.errors import InvalidInput
-from mlxc.host.arrays import from_torch, host_threads, parallel_map, to_torch
+from mlxc.host.arrays import from_torch, host_threads, over_blocks, to_torch
 from mlxc.host.fitting import Fitting
 from mlxc.host.orbitals import Orbitals, occupied_orbitals, spin_matrices
 from mlxc.host.points import PAIR_NUMBERS, GridBlocks, significant
@@ -195,7 +195,7 @@ class LocalExchange:
                 out[:i] += row[:i] * (sign[i] * p[i])
 
         step = min(PIECE, max(1, PAIR_NUMBERS // max(1, len(state.fit))))
-        for _ in parallel_map(add, [slice(start, start + step) for start in range(0, phi.shape[1], step)]):
+        for _ in over_blocks(phi.device)(add, [slice(start, start + step) for start in range(0, phi.shape[1], step)]):
             pass
         return g
 

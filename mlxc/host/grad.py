@@ -11,6 +11,7 @@ from pyscf.grad import rhf, rks, rohf, roks, uhf, uks
 
 from mlxc.errors import Unsupported
 from mlxc.host import local, seam
+from mlxc.host.arrays import device_of, in_order_with
 from mlxc.host.local_gradient import local_gradient
 
 #: What PySCF's wrappers leave in a mean-field object.
@@ -23,19 +24,19 @@ def install():
     """Wraps PySCF's functions for the gradient of the XC energy, and the electronic gradients of its classes."""
     for module in (rks, uks):
         for name in ("get_vxc", "get_vxc_full_response"):
-            seam.wrap(module, name, _semilocal_part)
+            seam.wrap(module, name, semilocal_part)
     for methods in (rhf, uhf, rohf, roks):
-        seam.wrap(methods.Gradients, "grad_elec", _with_local_part)
+        seam.wrap(methods.Gradients, "grad_elec", with_local_part)
 
 
-def _semilocal_part(original, ni, mol, grids, xc_code, *args, **kwargs):
+def semilocal_part(original, ni, mol, grids, xc_code, *args, **kwargs):
     entry = seam.local_hybrid(xc_code)
     if entry is not None and _inside.get():
         xc_code = entry.semilocal
     return original(ni, mol, grids, xc_code, *args, **kwargs)
 
 
-def _with_local_part(original, gradients, mo_energy=None, mo_coeff=None, mo_occ=None, atmlst=None):
+def with_local_part(original, gradients, mo_energy=None, mo_coeff=None, mo_occ=None, atmlst=None):
     mf = gradients.base
     entry = seam.search(getattr(mf, "xc", None))
     if entry is not None:
@@ -47,8 +48,11 @@ def _with_local_part(original, gradients, mo_energy=None, mo_coeff=None, mo_occ=
         total = original(gradients, mo_energy, mo_coeff, mo_occ, atmlst)
     finally:
         _inside.reset(token)
-    part = local.part(mf._numint, gradients.mol, entry.functional, gradients.max_memory)
-    found = local_gradient(part, mf.make_rdm1(mo_coeff, mo_occ), gradients.grid_response).cpu().numpy()
+    dm = mf.make_rdm1(mo_coeff, mo_occ)
+    device = device_of(dm)
+    with in_order_with(dm):
+        part = local.part(mf._numint, gradients.mol, entry.on(device), gradients.max_memory, device)
+        found = local_gradient(part, dm, gradients.grid_response).cpu().numpy()
     return total + (found if atmlst is None else found[atmlst])
 
 

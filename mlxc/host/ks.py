@@ -83,9 +83,9 @@ def attach(mf, name: str, disp: bool = False):
     if not isinstance(mf, dft.KohnShamDFT):
         raise InvalidInput(f"mf is a {type(mf).__name__}, expected a Kohn–Sham object: convert it with mf.to_ks()")
     library = getattr(mf._numint, "libxc", None)
-    if library is not libxc:
+    if library is not libxc and getattr(library, "__name__", None) != "gpu4pyscf.dft.libxc":
         raise InvalidInput(f"mf evaluates functionals with {getattr(library, '__name__', library)}, expected "
-                           "pyscf.dft.libxc: use a fresh mf")
+                           "pyscf.dft.libxc, or GPU4PySCF's: use a fresh mf")
     entry.require_omega(mf.omega)
     _require_molecule(entry, isinstance(mf, dft.gks.GKS) or hasattr(mf.mol, "lattice_vectors"))
     if disp:
@@ -103,10 +103,10 @@ def attach(mf, name: str, disp: bool = False):
 
 def install():
     """Lets every Kohn–Sham object of PySCF's warn, when it starts, of systems outside the functional's domain."""
-    seam.wrap(dft.KohnShamDFT, "dump_flags", _warn_outside_domain)
+    seam.wrap(dft.KohnShamDFT, "dump_flags", warn_outside_domain)
 
 
-def _warn_outside_domain(original, mf, *args, **kwargs):
+def warn_outside_domain(original, mf, *args, **kwargs):
     """Names elements, charges and spins that the functional was not trained on; ghost atoms do not count."""
     entry = seam.search(mf.xc)
     if entry is not None and entry.card is not None:

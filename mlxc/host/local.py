@@ -13,10 +13,13 @@ from torch import Tensor
 
 from mlxc.errors import InvalidInput
 from mlxc.host import seam
-from mlxc.host.arrays import from_torch, host_threads, parallel_map, to_torch
+from mlxc.host.arrays import free_memory, from_torch, host_threads, over_blocks, to_torch
 from mlxc.host.exchange import LocalExchange, significant
 from mlxc.host.fitting import auxiliary
 from mlxc.xc import pointwise
+
+#: Where everything is unless something else is said.
+CPU = torch.device("cpu")
 
 #: What the points that are left out contribute together, at most, Ha.
 NEGLIGIBLE = 1e-10
@@ -73,15 +76,17 @@ class LocalPart:
         exchange: `LocalExchange` on this grid.
     """
 
-    def __init__(self, functional, mol: gto.Mole, settings: Settings, max_memory: float):
-        """Args: functional, mol, settings; max_memory in MB."""
+    def __init__(self, functional, mol: gto.Mole, settings: Settings, max_memory: float,
+                 device: torch.device | str = "cpu"):
+        """Args: functional, on the device; mol; settings; max_memory, MB; device of the tensors."""
         self.functional, self.mol, self.settings = functional, mol, settings
         self.grids = dft.gen_grid.Grids(mol)
         self.grids.level, self.grids.verbose = settings.grid_level, 0
         self.grids.build()
         self.grids._select_grids(_near_first(mol, self.grids))
-        self.weights = to_torch(self.grids.weights)
-        self.exchange = LocalExchange(mol, self.grids.coords, functional.local_omega, settings.auxbasis, max_memory)
+        self.weights = to_torch(self.grids.weights).to(device)
+        coords = to_torch(self.grids.coords).to(device)
+        self.exchange = LocalExchange(mol, coords, functional.local_omega, settings.auxbasis, max_memory)
         lib.logger.info(mol, "local exchange: grid level %d, auxiliary basis %s, %d functions", settings.grid_level,
                         self.record["auxbasis"], self.record["functions"])
 
@@ -97,7 +102,7 @@ class LocalPart:
             rho = self._rows(dm, closed)
         n = rho[0] if closed else rho[:, 0].sum(0)
         kept = significant(self.weights.abs() * n.clamp(min=0) ** (4 / 3), NEGLIGIBLE)
-        exact = to_torch(self.exchange.energy_density(dm, None if kept.all() else kept))
+        exact = to_torch(self.exchange.energy_density(dm, None if kept.all() else kept)).to(rho.device)
         rho = torch.where(torch.from_numpy(kept).to(rho.device), rho, 0.0)
         return State(dm, rho, exact[0] if closed else exact)
 
@@ -112,8 +117,9 @@ class LocalPart:
             (E, V): Ha, and an array of the kind and shape of ``dm``.
         """
         state = self.at(dm)
-        energy, v_rho, v_exact = pointwise.value_and_gradient(self.functional, state.rho, state.exact, parallel_map)
-        exact = to_torch(self.exchange.fock(dm, self.factors(v_exact), occupied_only))
+        energy, v_rho, v_exact = pointwise.value_and_gradient(self.functional, state.rho, state.exact,
+                                                              over_blocks(state.rho.device))
+        exact = to_torch(self.exchange.fock(dm, self.factors(v_exact), occupied_only)).to(v_exact.device)
         with host_threads():
             rows = self.weights * v_rho
             semilocal = self._completed(rows, dm) if occupied_only else self.matrix(rows)
@@ -183,20 +189,22 @@ def _near_first(mol: gto.Mole, grids: dft.Grids) -> np.ndarray:
     return np.argsort(~counts, kind="stable")
 
 
-def part(ni: numint.NumInt, mol: gto.Mole, functional, max_memory: float) -> LocalPart:
+def part(ni: numint.NumInt, mol: gto.Mole, functional, max_memory: float, device: torch.device = CPU) -> LocalPart:
     """The local part of a functional for a molecule, kept in ``ni`` until one of them or the settings change.
 
     Args:
         ni: the numerical integration that a Kohn–Sham object owns.
         mol: molecule.
-        functional: a local hybrid.
-        max_memory: what PySCF has left, MB; it may be negative, since the memory in use counts.
+        functional: a local hybrid, on the device.
+        max_memory: what PySCF has left, MB; it may be negative, since the memory in use counts. On other devices than
+            the CPU what they have left counts instead.
+        device: of the tensors.
     """
     settings = getattr(ni, "_local_settings", Settings())
     key = _key(functional, settings, mol)
     if getattr(ni, "_local_key", None) != key:
-        budget = max(MEMORY_SHARE * max_memory, LEAST_MEMORY)
-        ni._local_part, ni._local_key = LocalPart(functional, mol, settings, budget), key
+        budget = max(MEMORY_SHARE * free_memory(device, max_memory), LEAST_MEMORY)
+        ni._local_part, ni._local_key = LocalPart(functional, mol, settings, budget, device), key
     return ni._local_part
 
 

@@ -17,7 +17,7 @@ from pyscf.grad.rks import grids_response_cc
 from torch import Tensor
 
 from mlxc.errors import Unsupported
-from mlxc.host.arrays import host_threads, parallel_map
+from mlxc.host.arrays import host_threads, over_blocks
 from mlxc.host.exchange_gradient import PIECE, exchange_gradient
 from mlxc.host.fitting_gradient import by_atom
 from mlxc.host.local import LocalPart
@@ -42,7 +42,8 @@ def local_gradient(part: LocalPart, dm, grid_response: bool = False) -> Tensor:
     """
     state = part.at(dm)
     with host_threads():
-        energy, v_rho, v_exact = value_and_gradient(part.functional, state.rho, state.exact, parallel_map)
+        energy, v_rho, v_exact = value_and_gradient(part.functional, state.rho, state.exact,
+                                                    over_blocks(state.rho.device))
     nuclei, points = exchange_gradient(part.exchange, dm, part.factors(v_exact))
     others = density_gradient(part.exchange.grid, dm, part.weights * v_rho)
     nuclei, points = nuclei + others[0], points + others[1]
@@ -84,7 +85,7 @@ def _slopes(ao: Tensor, dms: Tensor, v: Tensor) -> Tensor:
         for k in range(3):
             first += 2 * v_k[k] * slopes[k]
             second[k] += 2 * v_k[k] * value + v_tau * slopes[k]
-    return ao[1:4] * first + torch.stack([(ao[list(row)] * second).sum(0) for row in SECOND])
+    return ao[1:4] * first + torch.stack([sum(ao[i] * s for i, s in zip(row, second, strict=True)) for row in SECOND])
 
 
 def _with_elements(grids: dft.Grids) -> dft.Grids:

@@ -13,27 +13,29 @@ from pyscf.scf import hf
 
 from mlxc.errors import Unsupported
 from mlxc.host import local, seam
+from mlxc.host.arrays import device_of, in_order_with
 from mlxc.host.entry import WHERE_LOCAL
 
 
 def install():
     """Wraps what PySCF's objects call, once."""
-    seam.wrap(numint.NumInt, "nr_rks", _closed_shell)
-    seam.wrap(numint.NumInt, "nr_uks", _xc_matrix)
+    seam.wrap(numint.NumInt, "nr_rks", closed_shell)
+    seam.wrap(numint.NumInt, "nr_uks", xc_matrix)
+    seam.wrap(numint.NumInt, "to_gpu", same_settings)
     for name in ("nr_vxc", "get_vxc", "nr_gks_vxc"):
         seam.wrap(numint2c.NumInt2C, name, _refuse_two_components)
     seam.wrap(hf, "kernel", _kernel)
 
 
-def _closed_shell(original, ni, mol, grids, xc_code, dms, *args, **kwargs):
-    """As `_xc_matrix`; two density matrices are two closed shells here, not two spins."""
+def closed_shell(original, ni, mol, grids, xc_code, dms, *args, **kwargs):
+    """As `xc_matrix`; two density matrices are two closed shells here, not two spins."""
     if np.ndim(dms) == 2 or seam.local_hybrid(xc_code) is None:
-        return _xc_matrix(original, ni, mol, grids, xc_code, dms, *args, **kwargs)
-    found = [_xc_matrix(original, ni, mol, grids, xc_code, dm, *args, **kwargs) for dm in dms]
+        return xc_matrix(original, ni, mol, grids, xc_code, dms, *args, **kwargs)
+    found = [xc_matrix(original, ni, mol, grids, xc_code, dm, *args, **kwargs) for dm in dms]
     return tuple(np.array(x) for x in zip(*found, strict=True))
 
 
-def _xc_matrix(original, ni, mol, grids, xc_code, dms, relativity=0, hermi=1, max_memory=2000, verbose=None):
+def xc_matrix(original, ni, mol, grids, xc_code, dms, relativity=0, hermi=1, max_memory=2000, verbose=None):
     """(electrons, E_xc without exact exchange, its Fock matrix) of one density matrix."""
     entry = seam.local_hybrid(xc_code)
     if entry is None:
@@ -42,9 +44,19 @@ def _xc_matrix(original, ni, mol, grids, xc_code, dms, relativity=0, hermi=1, ma
         raise Unsupported(f"{entry.name} in a periodic system: {WHERE_LOCAL}")
     entry.require_omega(ni.omega)
     electrons, energy, matrix = original(ni, mol, grids, entry.semilocal, dms, relativity, hermi, max_memory, verbose)
-    part = local.part(ni, mol, entry.functional, max_memory)
-    added, potential = part.energy_and_potential(dms, getattr(ni, "_occupied_only", False))
+    device = device_of(dms)
+    with in_order_with(dms):
+        part = local.part(ni, mol, entry.on(device), max_memory, device)
+        added, potential = part.energy_and_potential(dms, getattr(ni, "_occupied_only", False))
     return electrons, energy + added, matrix + potential
+
+
+def same_settings(original, ni):
+    """`to_gpu` and `to_cpu` make another object, which computes the local part in the same way."""
+    other = original(ni)
+    if hasattr(ni, "_local_settings"):
+        other._local_settings = ni._local_settings
+    return other
 
 
 def _refuse_two_components(original, ni, mol, grids, xc_code, *args, **kwargs):

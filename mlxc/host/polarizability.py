@@ -24,7 +24,8 @@ def polarizability(mf) -> np.ndarray:
         Unsupported: restricted open shells, fractional occupations, complex orbitals.
     """
     if not isinstance(mf, hf.RHF | uhf.UHF | rohf.ROHF):
-        raise InvalidInput(f"mf is a {type(mf).__name__}, expected an RKS or UKS object of a molecule")
+        raise InvalidInput(f"mf is a {type(mf).__name__}, expected an RKS or UKS object of a molecule, on the "
+                           "CPU (mf.to_cpu())")
     if isinstance(mf, rohf.ROHF):
         raise Unsupported("the polarizability of a restricted open shell: use mf.to_uks()")
     if mf.mo_coeff is None or not mf.converged:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mlxc.errors import Unsupported
 from mlxc.host import local, seam
-from mlxc.host.arrays import from_torch, host_threads, parallel_map, to_torch
+from mlxc.host.arrays import from_torch, host_threads, over_blocks, to_torch
 from mlxc.host.exchange_response import TOGETHER, ExchangeResponse
 from mlxc.host.local import LocalPart
 from mlxc.xc import pointwise
@@ -40,7 +40,8 @@ class LocalResponse:
         self._closed = state.exact.ndim == 1
         self._rho = (state.rho / 2).expand(2, -1, -1) if self._closed else state.rho
         self._exact = state.exact.expand(2, -1)
-        *_, v_exact = pointwise.value_and_gradient(part.functional, self._rho, self._exact, parallel_map)
+        *_, v_exact = pointwise.value_and_gradient(part.functional, self._rho, self._exact,
+                                                   over_blocks(self._rho.device))
         f = part.weights * v_exact
         self._exchange = ExchangeResponse(part.exchange, dm, f[0] if self._closed else f)
         self._tables: dict[bool, Tensor] = {}
@@ -91,7 +92,7 @@ class LocalResponse:
                     unit[1] = -unit[0] if triplet else unit[0]
                 unit = unit.expand(-1, -1, self._rho.shape[-1])
                 v_rho, v_exact = pointwise.hessian_product(self.part.functional, self._rho, self._exact, unit[:, :5],
-                                                           unit[:, 5], parallel_map)
+                                                           unit[:, 5], over_blocks(self._rho.device))
                 columns.append(torch.cat((v_rho, v_exact[:, None]), 1)[:spins].flatten(0, 1))
             self._tables[triplet] = self.part.weights * torch.stack(columns)
         return self._tables[triplet]

@@ -18,12 +18,15 @@ from mlxc.xc.density import Density
 #: Grid points evaluated at once: bounds the memory of the network's activations, and is where it runs fastest.
 CHUNK = 8192
 
+#: The same on other devices than the CPU, which are slow at starting an operation, and fast once it runs.
+LARGE_CHUNK = 2**18
+
 #: Total density below which a point contributes nothing, bohr⁻³ (libxc's thresholds are of this size).
 RHO_CUTOFF = 1e-14
 
 
 def xc_rows(functional, variables: tuple[Tensor, ...], deriv: int, over_blocks: Callable = map) -> Tensor:
-    """Energy per electron and the derivatives of the energy per volume, by blocks of CHUNK points.
+    """Energy per electron and the derivatives of the energy per volume, by blocks of `chunk` points.
 
     Args:
         functional: has ``edens(density) -> (n,)`` in Ha bohr⁻³.
@@ -38,11 +41,16 @@ def xc_rows(functional, variables: tuple[Tensor, ...], deriv: int, over_blocks: 
     rows = torch.zeros(comb(k + deriv, deriv), npoints, dtype=variables[0].dtype, device=variables[0].device)
     n = variables[0] if k == 3 else variables[0] + variables[1]
     alive = torch.nonzero(n > RHO_CUTOFF).ravel()
-    blocks = alive.split(CHUNK)
+    blocks = alive.split(chunk(alive.device, deriv))
     found = over_blocks(lambda block: _block_rows(functional, tuple(v[block] for v in variables), deriv), blocks)
     for block, values in zip(blocks, found, strict=True):
         rows[:, block] = values
     return rows
+
+
+def chunk(device: torch.device, deriv: int = 1) -> int:
+    """Grid points that are evaluated at once on a device; higher derivatives need more memory a point."""
+    return CHUNK if device.type == "cpu" else LARGE_CHUNK // 4 ** max(0, deriv - 1)
 
 
 def _block_rows(functional, variables: tuple[Tensor, ...], deriv: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mlxc.xc.density import Density, variables_from_rows
-from mlxc.xc.derivatives import CHUNK, RHO_CUTOFF
+from mlxc.xc.derivatives import RHO_CUTOFF, chunk
 
 
 def value_and_gradient(functional, rho: Tensor, exact: Tensor, over_blocks: Callable = map) -> Sequence[Tensor]:
@@ -65,11 +65,11 @@ def _energy(functional, rho: Tensor, exact: Tensor) -> Tensor:
 
 def _by_blocks(block: Callable, variables: Sequence[Tensor], like: Sequence[Tensor],
                over_blocks: Callable) -> list[Tensor]:
-    """Applies ``block`` to CHUNK points with density at a time; its results have the leading shapes of ``like``."""
+    """Applies ``block`` to `chunk` points with density at a time; its results have the leading shapes of ``like``."""
     rho = variables[0]
     n = rho[0] if rho.ndim == 2 else rho[:, 0].sum(0)
     results = [torch.zeros(*x.shape[:-1], len(n), dtype=rho.dtype, device=rho.device) for x in like]
-    blocks = torch.nonzero(n > RHO_CUTOFF).ravel().split(CHUNK)
+    blocks = torch.nonzero(n > RHO_CUTOFF).ravel().split(chunk(n.device))
     found = over_blocks(lambda points: block(*(v[..., points].detach() for v in variables)), blocks)
     for points, values in zip(blocks, found, strict=True):
         for result, value in zip(results, values, strict=True):
