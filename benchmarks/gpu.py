@@ -112,8 +112,9 @@ def main():
 
     device, found = torch.cuda.get_device_name(), {}
     print(f"{device}, torch {torch.__version__}, CuPy {cupy.__version__}\n")
-    print("| alkane | orbitals | points | functional | XC matrix, s | ÷ r2scan | network in it | cycle, s | ÷ wb97m_v |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    heads = ("alkane", "orbitals", "points", "functional", "XC matrix, s", "÷ r2scan", "network in it", "cycle, s",
+             "÷ wb97m_v")
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for carbons in args.carbons:
         for xc in args.functionals:
             try:
