@@ -17,6 +17,9 @@ from mlxc.errors import OutOfMemory
 #: Memory of a GPU that torch may hold without using it, bytes.
 IDLE = 2**31
 
+#: CUDA's pointers to the stream that work goes to where no other is chosen.
+DEFAULT_STREAM = (0, 1)
+
 #: DLPack's numbers for memory of a GPU, and for memory that it shares with the host.
 CUDA = (2, 13)
 
@@ -85,7 +88,9 @@ def in_order_with(array) -> Iterator[None]:
         with host_threads():
             yield
         return
-    stream = torch.cuda.ExternalStream(sys.modules["cupy"].cuda.get_current_stream().ptr, device)
+    pointer = sys.modules["cupy"].cuda.get_current_stream().ptr
+    own = pointer in DEFAULT_STREAM  # of these torch would make a stream of its own
+    stream = torch.cuda.default_stream(device) if own else torch.cuda.ExternalStream(pointer, device)
     try:
         with torch.cuda.device(device), torch.cuda.stream(stream):
             yield

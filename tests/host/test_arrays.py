@@ -104,20 +104,22 @@ def cuda(monkeypatch):
         used.remove(what)
 
     monkeypatch.setattr(torch.cuda, "ExternalStream", lambda pointer, device: f"stream {pointer} of {device}")
+    monkeypatch.setattr(torch.cuda, "default_stream", lambda device: f"default stream of {device}")
     monkeypatch.setattr(torch.cuda, "device", using)
     monkeypatch.setattr(torch.cuda, "stream", using)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5_000_000, 10_000_000))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 3 * arrays.IDLE)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 3 * arrays.IDLE)
-    stream = types.SimpleNamespace(ptr=77)
     monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(
-        cuda=types.SimpleNamespace(get_current_stream=lambda: stream)))
+        cuda=types.SimpleNamespace(get_current_stream=lambda: types.SimpleNamespace(ptr=77))))
     return used
 
 
-def test_torch_works_on_cupys_device_and_stream(cuda):
+@pytest.mark.parametrize("pointer, stream", [(77, "stream 77 of cuda:3"), (0, "default stream of cuda:3")])
+def test_torch_works_on_cupys_device_and_stream(cuda, pointer, stream):
+    sys.modules["cupy"].cuda.get_current_stream = lambda: types.SimpleNamespace(ptr=pointer)
     with in_order_with(np.zeros(2).view(Stand)):
-        assert cuda == [torch.device("cuda:3"), "stream 77 of cuda:3"]
+        assert cuda == [torch.device("cuda:3"), stream]
     assert cuda == []
 
 
