@@ -3,7 +3,8 @@
 The peak memory of a process that computes the slopes of more and more species, all in memory and all read from disk.
 Then grid points per second through the energies of species (forward) and through their slopes in the parameters
 (forward and backward), and the matrix products of both as a fraction of what the machine does in one large product.
-Open shells with random densities; seconds are those of the processor, divided by the number of threads.
+Open shells with random densities; seconds are those of the processor, divided by the number of threads. With
+`--device cuda` the points per second of a GPU, by the clock, and their ratio to the processor's.
 """
 
 import argparse
@@ -19,11 +20,13 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from mlxc.errors import MlxcError
 from mlxc.xc import violations
 from mlxc.xc.functional import Learned
 from mlxc.zoo.store import KINDS
 from training import features, fit
 from training.data import Species
+from training.device import CPU, HERE, Place, add_option, chosen
 
 #: Kind, width and depth: those that ship, and one that is large.
 NETWORKS = (("rs", 8, 2), ("lh", 3, 1), ("lh", 64, 3))
@@ -36,7 +39,7 @@ NO_D4 = {"s6": 0.0, "s8": 0.0, "s9": 0.0, "a1": 0.4, "a2": 5.0}
 
 def functional(kind: str, width: int, depth: int) -> Learned:
     """An untrained functional."""
-    exchange = {"rs": {"omega": 0.4, "sr_fraction": 0.2}, "lh": {"local_omega": 0.4, "b_max": 2.0}}[kind]
+    exchange = {"rs": {"omega": 0.3, "sr_fraction": 0.2}, "lh": {"local_omega": 0.5, "b_max": 2.0}}[kind]
     torch.manual_seed(0)
     return KINDS[kind](exchange, {"width": width, "depth": depth}, "benchmark")
 
@@ -55,14 +58,15 @@ def made_up(count: int, folder: Path) -> list[Species]:
     return species
 
 
-def seconds(work: Callable[[], object], least: float = 2.0) -> float:
-    """Processor seconds per thread of one call, of as many as take some time."""
+def seconds(work: Callable[[], object], device: torch.device = CPU, least: float = 2.0) -> float:
+    """Seconds of one call, of as many as take some time: the processor's per thread, or with a GPU those that pass."""
+    clock, threads = (time.process_time, torch.get_num_threads()) if device == CPU else (time.perf_counter, 1)
     work()
-    begun, calls = time.process_time(), 0
-    while time.process_time() - begun < least:
+    begun, calls = clock(), 0
+    while clock() - begun < least:
         work()
         calls += 1
-    return (time.process_time() - begun) / calls / torch.get_num_threads()
+    return (clock() - begun) / calls / threads
 
 
 def product_rate(n: int = 1500) -> float:
@@ -94,6 +98,29 @@ def speed(folder: Path) -> None:
               flush=True)
 
 
+def compare(folder: Path, device: torch.device) -> None:
+    """The table of a GPU's points per second, with their ratio to those of the processor."""
+    species, name = made_up(10, folder), torch.cuda.get_device_name(device)
+    print(f"\n{name}, points/s, and their ratio to {torch.get_num_threads()} threads of the processor\n")
+    print("| functional | precision | forward | ratio | forward and backward | ratio | read from disk | ratio |")
+    print("|---|---|---|---|---|---|---|---|")
+    for kind, width, depth in NETWORKS:
+        f = functional(kind, width, depth)
+        here = rates(f, species, folder, HERE)
+        for precision in (torch.float64, torch.float32):
+            there = rates(f, species, folder, Place(device, precision))
+            cells = [f"{a:.2e} | {a / b:.1f}" for a, b in zip(there, here, strict=True)]
+            label = "double" if precision == torch.float64 else "mixed"
+            print(f"| {kind} {width}×{depth} | {label} | {' | '.join(cells)} |", flush=True)
+
+
+def rates(f: Learned, species: list[Species], folder: Path, place: Place) -> list[float]:
+    """Points per second through energies and slopes of what is kept at a place, and through slopes read from disk."""
+    kept, streamed = (fit.prepare(f, species, folder, NO_D4, memory=memory, place=place) for memory in (4e9, 0))
+    works = (lambda: fit.energies(f, kept), lambda: fit.slopes(f, kept), lambda: fit.slopes(f, streamed))
+    return [len(species) * POINTS / seconds(work, place.device) for work in works]
+
+
 def peak(count: int, folder: str, memory: float) -> None:
     """Prints the peak memory, in MB, of a process that computes the slopes of species."""
     f = functional("lh", 3, 1)
@@ -113,14 +140,22 @@ def memory(folder: Path) -> None:
 
 
 def main():
-    """Both tables, or one peak in a process of its own."""
+    """The tables of the processor or that of a GPU, or one peak in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peak", nargs=3, metavar=("COUNT", "FOLDER", "BYTES"), help="used by the command itself")
+    add_option(parser)
     args = parser.parse_args()
     if args.peak:
         peak(int(args.peak[0]), args.peak[1], float(args.peak[2]))
         return
+    try:
+        device = chosen(args.device)
+    except MlxcError as error:
+        sys.exit(f"{parser.prog}: {error}")
     with tempfile.TemporaryDirectory() as folder:
+        if device != CPU:
+            compare(Path(folder), device)
+            return
         memory(Path(folder))  # first: a process begins with the peak of the one that starts it
         speed(Path(folder))
 

@@ -16,7 +16,7 @@ SECTIONS: dict[str, dict[str, type] | None] = {
     "network": {"width": int, "depth": int, "relaxed": list},
     "dispersion": {"s6": float, "s8": float, "s9": float, "a1": float, "a2": float},
     "fit": {"seed": int, "ridge": float, "steps": int, "method": str, "linear": bool, "batch": int, "rate": float,
-            "memory_gb": float, "resample": int, "scatter": float},
+            "memory_gb": float, "mixed_precision": bool, "resample": int, "scatter": float},
     "ensemble": {"members": int, "scatter": float},
     "tolerance": None,
     "weight": None,

@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch.nn.utils import parameters_to_vector
 
 from mlxc.xc.ensemble import Ensemble, combine
 from mlxc.xc.functional import Learned
 from training import fit, member
 from training.data import Dataset, Target
+from training.device import CPU
 from training.features import Settings
 
 
 def fitted(config: Mapping[str, Any], dataset: Dataset, folder: Path, settings: Settings, out: Path | None = None,
-           begin: Learned | None = None, log=print) -> tuple[Learned, list[Target], str]:
+           begin: Learned | None = None, device: torch.device = CPU,
+           log=print) -> tuple[Learned, list[Target], str]:
     """The functional of a configuration: the mean of its members where the section [ensemble] asks for some.
 
     Args:
@@ -31,6 +34,7 @@ def fitted(config: Mapping[str, Any], dataset: Dataset, folder: Path, settings: 
         settings: theirs.
         out: folder of logs and checkpoints, those of member m in a folder ``m`` of it; None for none.
         begin: functional to begin with, of the same number of members; the ridge pulls to the seeds' starts.
+        device: where energies and slopes are computed.
         log: receives lines of text.
 
     Returns:
@@ -39,15 +43,16 @@ def fitted(config: Mapping[str, Any], dataset: Dataset, folder: Path, settings: 
     size = config.get("ensemble", {}).get("members", 1)
     starts = [None] * size if begin is None else [parameters(f) for f in members(begin)]
     if size == 1:
-        return member.fitted(config, dataset, folder, settings, log, out, starts[0])
+        return member.fitted(config, dataset, folder, settings, log, out, starts[0], device)
     found = []
     for m, start in enumerate(starts):
         log(f"member {m + 1} of {size}")
         place = None if out is None else out / str(m)
-        functional, used, _ = member.fitted(member_config(config, m), dataset, folder, settings, log, place, start)
+        functional, used, _ = member.fitted(member_config(config, m), dataset, folder, settings, log, place, start,
+                                            device)
         found.append(functional)
     mean = combine(found, config["model"]["name"])
-    return mean, used, member.evaluated(config, dataset, mean, folder, settings)
+    return mean, used, member.evaluated(config, dataset, mean, folder, settings, device)
 
 
 def parameters(functional: Learned) -> np.ndarray:

@@ -1,8 +1,7 @@
 """Energies of a functional for stored densities, their slopes in its parameters, and what targets make of them.
 
-Everything that no parameter changes is evaluated once. What belongs to grid points stays in memory up to a budget;
-beyond it, species are read from their HDF5 files again whenever they are needed, one at a time, so that memory does not
-grow with the number of species.
+Everything that no parameter changes is evaluated once and kept up to a budget, as `training.points` says. Energies and
+slopes come from where that is kept, which may be a GPU (`training.device`); the functional itself stays where it is.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,16 +12,13 @@ import numpy as np
 import torch
 
 from mlxc.errors import InvalidInput
-from mlxc.xc.density import Density
-from mlxc.xc.functional import Learned, LocalHybrid, Term
-from mlxc.xc.relaxed import Relaxed
+from mlxc.xc.functional import Learned, Term
 from training import features, parallel
 from training.data import KCAL, Species, Target
+from training.device import HERE, Place
 from training.dispersion import D4
 from training.log import progress
-
-#: Grid points evaluated at once: bounds the memory of a backward pass.
-BLOCK = 2**17
+from training.points import Points, Stored, evaluated, in_turn, load, size
 
 #: Default budget for what belongs to grid points, bytes.
 MEMORY = 4e9
@@ -35,23 +31,12 @@ class Energies:
     constant: float
     terms: Iterable[Term]  # with the grid weights folded into ``gas`` and ``exact``
     hartree_fock: float
-
-
-@dataclass(frozen=True)
-class Stored:
-    """Terms of a species that are read and evaluated anew each time they are gone through."""
-
-    functional: Learned
-    species: Species
-    folder: Path
-    settings: features.Settings
-
-    def __iter__(self) -> Iterator[Term]:
-        yield from _evaluated(self.functional, load(self.species, self.folder, self.settings))
+    place: Place = HERE  # of the terms, the same for all species
 
 
 def prepare(functional: Learned, species: Iterable[Species], folder: Path, damping: dict[str, float],
-            settings: features.Settings = features.STANDARD, memory: float = MEMORY) -> dict[str, Energies]:
+            settings: features.Settings = features.STANDARD, memory: float = MEMORY,
+            place: Place = HERE) -> dict[str, Energies]:
     """Evaluates everything that no parameter changes, for the species whose SCF converged.
 
     Args:
@@ -60,7 +45,8 @@ def prepare(functional: Learned, species: Iterable[Species], folder: Path, dampi
         folder: of the records.
         damping: D4's parameters; the dispersion energy is part of the constant.
         settings: the records' settings.
-        memory: bytes for terms; those of further species stay on disk.
+        memory: bytes for what belongs to grid points, wherever it is kept; that of further species stays on disk.
+        place: where energies are computed.
 
     Raises:
         InvalidInput: a record is missing or broken, holds numbers that are not finite, or not the functional's ω.
@@ -71,74 +57,39 @@ def prepare(functional: Learned, species: Iterable[Species], folder: Path, dampi
     species = list(species)
     dispersion = D4(species).energies(damping)
     prepared: dict[str, Energies] = {}
+    room = min(memory, place.room)
     for s in progress(species, "loading"):
         record = load(s, folder, settings)
         if not record.converged:
             continue
-        terms: Iterable[Term] = Stored(functional, s, folder, settings)
+        stored = Stored(functional, s, folder, settings, place)
+        terms: Iterable[Term] = stored
         if parallel.mine(s.key) and memory > 0:
-            kept = _evaluated(functional, record)
-            memory -= size(kept)
-            terms = kept if memory >= 0 else terms
+            points = Points.of(functional, record)
+            made = evaluated(functional, points.sent(place.device), place)
+            kept = made if size(made) <= room else replace(stored, points=points.pinned(place.device))
+            if size(kept) <= memory:
+                terms, memory = kept, memory - size(kept)
+                room -= size(made) if terms is made else 0
         long_range = record.ex_lr[functional.omega] if functional.omega else 0.0
         exact_exchange = long_range + functional.sr_fraction * (record.ex_full - long_range)
         constant = record.e_rest + exact_exchange + dispersion[s.key]
-        prepared[s.key] = Energies(constant, terms, record.e_rest + record.ex_full)
+        prepared[s.key] = Energies(constant, terms, record.e_rest + record.ex_full, place)
     return prepared
 
 
-def load(species: Species, folder: Path, settings: features.Settings) -> features.Record:
-    """The record of a species.
-
-    Raises:
-        InvalidInput: there is none with these settings, or it is broken, or holds numbers that are not finite.
-    """
-    record = features.load(species, folder, settings)
-    arrays = {"weights": record.weights, "variables": record.variables,
-              "energies": np.array([record.e_rest, record.ex_full])}
-    arrays |= {f"ex_sr({omega:g})": array for omega, array in record.ex_sr.items()}
-    if broken := [name for name, array in arrays.items() if not np.all(np.isfinite(array))]:
-        path = features.record_path(folder, species, settings)
-        raise InvalidInput(f"{path}, the record of {species.key}, holds NaN or infinity in {', '.join(broken)}: "
-                           "delete the file, and it will be computed again")
-    return record
-
-
-def size(terms: Iterable[Term]) -> int:
-    """Bytes of terms in memory."""
-    return sum(x.nbytes for t in terms for x in vars(t).values() if isinstance(x, torch.Tensor))
-
-
-def _evaluated(functional: Learned, record: features.Record) -> tuple[Term, ...]:
-    with torch.no_grad():
-        return tuple(_weighted_terms(functional, record))
-
-
-def _weighted_terms(functional: Learned, record: features.Record) -> Iterator[Term]:
-    weights, variables = torch.from_numpy(record.weights), torch.from_numpy(record.variables)
-    exact = torch.from_numpy(record.ex_sr[functional.local_omega]).expand(2, -1) \
-        if isinstance(functional, LocalHybrid) else None
-    for start in range(0, len(weights), BLOCK):
-        block = slice(start, start + BLOCK)
-        density = Density.from_variables(tuple(variables[:, block]))
-        more = () if exact is None else (exact[:, block],)
-        for t in functional.terms(density, *more):  # type: ignore[operator]
-            w = weights[block]
-            yield replace(t, gas=w * t.gas, exact=None if t.exact is None else w * t.exact)
-    if isinstance(functional, Relaxed) and "long_range" in functional.relaxed:
-        yield functional.exact_long_range(record.ex_lr[functional.omega])
-
-
 def energy(functional: Learned, prepared: Energies) -> torch.Tensor:
-    """Total energy of a species, Ha; differentiable in the parameters."""
+    """Total energy of a species, Ha, by a functional that is where its terms are; differentiable in the parameters."""
     xc = sum((functional.term_energy(t).sum() for t in prepared.terms), start=torch.zeros((), dtype=torch.float64))
     return prepared.constant + xc
 
 
 def energies(functional: Learned, prepared: Mapping[str, Energies]) -> dict[str, float]:
     """Total energies of all species, Ha, the same in every process."""
+    there = _place(prepared).copy(functional)
     with torch.no_grad():
-        return _shared({key: float(energy(functional, prepared[key])) for key in _mine(prepared, "energies")}, prepared)
+        found = {key: energy(there, e) for key, e in _mine(prepared, "energies")}
+    return _shared({key: float(e) for key, e in found.items()}, prepared)
 
 
 def jacobian(functional: Learned,
@@ -156,20 +107,24 @@ def slopes(functional: Learned,
            prepared: Mapping[str, Energies]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """The energies of all species, and the gradients of those that this process computes.
 
-    One term at a time is differentiated, so that memory holds the graph of one block of grid points.
+    One term at a time is differentiated, so that memory holds the graph of one block of grid points. A number is asked
+    for when all species are done, since that is where the processor has to wait for a GPU.
     """
-    variables = parameters(functional)
-    values, gradients = {}, {}
-    for key in _mine(prepared, "Jacobian"):
-        xc, slope = 0.0, [torch.zeros_like(p) for p in variables]
-        for t in prepared[key].terms:
-            e = functional.term_energy(t).sum()
+    there = _place(prepared).copy(functional)
+    variables = parameters(there)
+    found, gradients = {}, {}
+    for key, species in _mine(prepared, "Jacobian"):
+        xc = torch.zeros((), dtype=torch.float64)
+        slope = [torch.zeros_like(p, dtype=xc.dtype) for p in variables]
+        for t in species.terms:
+            e = there.term_energy(t).sum()
             grads = torch.autograd.grad(e, variables, materialize_grads=True) if e.requires_grad else ()
             slope = [a + g for a, g in zip(slope, grads, strict=True)] if grads else slope
-            xc += float(e.detach())
-        values[key] = prepared[key].constant + xc
-        gradients[key] = torch.cat([g.ravel() for g in slope]).numpy()
-    return _shared(values, prepared), gradients
+            xc = xc + e.detach()
+        found[key] = species.constant + xc
+        gradients[key] = torch.cat([g.ravel() for g in slope])
+    values = _shared({key: float(e) for key, e in found.items()}, prepared)
+    return values, {key: slope.cpu().numpy() for key, slope in gradients.items()}
 
 
 def parameters(functional: Learned) -> list[torch.nn.Parameter]:
@@ -177,8 +132,16 @@ def parameters(functional: Learned) -> list[torch.nn.Parameter]:
     return [p for p in functional.parameters() if p.requires_grad]
 
 
-def _mine(prepared: Iterable[str], label: str) -> Iterable[str]:
-    return progress([key for key in prepared if parallel.mine(key)], label)
+def _place(prepared: Mapping[str, Energies]) -> Place:
+    return next((e.place for e in prepared.values()), HERE)
+
+
+def _mine(prepared: Mapping[str, Energies], label: str) -> Iterator[tuple[str, Energies]]:
+    """The species of this process, in turn, with terms that are where they are needed."""
+    keys = [key for key in prepared if parallel.mine(key)]
+    arriving = in_turn([prepared[key].terms for key in keys], _place(prepared))
+    for key, terms in zip(progress(keys, label), arriving, strict=True):
+        yield key, replace(prepared[key], terms=terms)
 
 
 def _shared(found: dict[str, float], prepared: Iterable[str]) -> dict[str, float]:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mlxc import zoo
 from mlxc.bench.sets.reactions import TRAINED_ON
@@ -36,6 +37,7 @@ from mlxc.xc.functional import Learned
 from training import configuration, data, ensemble, features, fit, loss, member
 from training.checkpoint import identity
 from training.data import Dataset, Species, Target, refuse_unknown
+from training.device import CPU, add_option, chosen
 from training.fingerprint import Fingerprint, same
 from training.leakage import OPEN_OR_CHARGED
 from training.objective import Objective, theta
@@ -83,7 +85,7 @@ def _unusual(species: Species) -> bool:
 
 
 def predicted(config: Mapping, dataset: Dataset, held: list[Target], folder: Path, begin: Learned | None = None,
-              log=print) -> dict[str, float]:
+              device: torch.device = CPU, log=print) -> dict[str, float]:
     """Errors of targets, kcal/mol, by a functional that was fitted to all others.
 
     Args:
@@ -92,6 +94,7 @@ def predicted(config: Mapping, dataset: Dataset, held: list[Target], folder: Pat
         held: what is left out.
         folder: of the stored densities.
         begin: functional whose (first member's) parameters the fit begins with; the seed's start if None.
+        device: where energies and slopes are computed.
         log: receives lines of text.
     """
     alone = {section: values for section, values in config.items() if section != "ensemble"}
@@ -99,14 +102,15 @@ def predicted(config: Mapping, dataset: Dataset, held: list[Target], folder: Pat
     rest = dataset.only(t for t in dataset.targets if t.id not in ids)
     settings, apart = features.Settings.of(dict(config)), dataset.only(held)
     start = None if begin is None else ensemble.parameters(ensemble.members(begin)[0])
-    functional = member.fitted(alone, rest, folder, settings, log, begin=start)[0]
+    functional = member.fitted(alone, rest, folder, settings, log, begin=start, device=device)[0]
     prepared = fit.prepare(functional, apart.species.values(), folder, config["dispersion"], settings)
     usable = fit.resolve(apart.targets, prepared)
     errors = fit.residuals(usable, fit.energies(functional, prepared))
     return {t.id: float(error) for t, error in zip(usable, errors, strict=True)}
 
 
-def estimated(config: Mapping, dataset: Dataset, functional: Learned, folder: Path, group: str) -> dict[str, float]:
+def estimated(config: Mapping, dataset: Dataset, functional: Learned, folder: Path, group: str,
+              device: torch.device = CPU) -> dict[str, float]:
     """Errors of the targets of a group, kcal/mol, each as if it alone had not been fitted, to first order.
 
     Args:
@@ -115,14 +119,15 @@ def estimated(config: Mapping, dataset: Dataset, functional: Learned, folder: Pa
         functional: at the minimum of the loss.
         folder: of the stored densities.
         group: whose targets.
+        device: where energies and slopes are computed.
     """
     settings, found = features.Settings.of(dict(config)), []
     for m, part in enumerate(ensemble.members(functional)):
-        chosen = ensemble.member_config(config, m) if functional.members > 1 else config
-        prepared, targets = member.prepared(chosen, dataset, part, folder, settings)
+        own = ensemble.member_config(config, m) if functional.members > 1 else config
+        prepared, targets = member.prepared(own, dataset, part, folder, settings, device)
         usable = fit.resolve(targets, prepared)
-        scale = loss.scale(usable, chosen)
-        objective = Objective(part, prepared, usable, scale, chosen["fit"]["ridge"], theta(part))
+        scale = loss.scale(usable, own)
+        objective = Objective(part, prepared, usable, scale, own["fit"]["ridge"], theta(part))
         r, weight, jac = objective.linearised()
         alone = without_each(r, weight * loss.huber_weight(r), jac, objective.ridge)
         found.append(scale.tolerance * alone[:len(usable)])
@@ -169,15 +174,17 @@ def main():
     parser.add_argument("--begin", help="model whose parameters the fits begin with: one that never saw the group")
     parser.add_argument("--part", nargs=2, type=int, default=(0, 1), metavar=("K", "M"),
                         help="every M-th fold from the K-th, for processes that share the work")
+    add_option(parser)
     args = parser.parse_args()
     try:
+        device = chosen(args.device)
         config = configuration.read(args.config)
         dataset = data.from_config(config, args.data)
         divided = [] if args.model else folds(dataset, args.group, args.folds)
         member.make_densities(config, dataset, args.features, features.Settings.of(config))
         if args.model:
             fitted: Any = zoo.load(args.model)
-            found = estimated(config, dataset, fitted, args.features, args.group)
+            found = estimated(config, dataset, fitted, args.features, args.group, device)
             print(table({id_: e for id_, e in found.items() if id_ not in TRAINED_ON}))
             return
         args.out.mkdir(parents=True, exist_ok=True)
@@ -188,7 +195,7 @@ def main():
             if not paths[k].exists():
                 print(f"fold {k + 1} of {args.folds}: {len(divided[k])} targets left out", flush=True)
                 begin: Any = zoo.load(args.begin) if args.begin else None
-                _write(paths[k], predicted(config, dataset, divided[k], args.features, begin))
+                _write(paths[k], predicted(config, dataset, divided[k], args.features, begin, device))
         done = [json.loads(path.read_text()) for path in paths if path.exists()]
         errors = {id_: e for fold in done for id_, e in fold.items() if id_ not in TRAINED_ON}
         print(f"{len(done)} of {args.folds} folds\n{table(errors)}")

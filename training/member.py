@@ -15,6 +15,7 @@ from mlxc.xc.functional import Learned
 from mlxc.zoo.store import untrained
 from training import features, fit, loss, parallel, smoothness
 from training.data import Dataset, Species, Target
+from training.device import CPU, Place
 from training.log import Log
 from training.optimise import optimise
 
@@ -44,8 +45,8 @@ def remove_checkpoints(out: Path, config: Mapping) -> None:
 
 
 def fitted(config: Mapping, dataset: Dataset, folder: Path, settings: features.Settings,
-           log: Callable[[str], object] = print, out: Path | None = None,
-           begin: np.ndarray | None = None) -> tuple[Learned, list[Target], str]:
+           log: Callable[[str], object] = print, out: Path | None = None, begin: np.ndarray | None = None,
+           device: torch.device = CPU) -> tuple[Learned, list[Target], str]:
     """Fits the functional of a configuration, one member where it asks for an ensemble.
 
     Args:
@@ -56,6 +57,7 @@ def fitted(config: Mapping, dataset: Dataset, folder: Path, settings: features.S
         log: receives lines of text.
         out: folder of the checkpoint and of the log's files; None for none.
         begin: parameters to begin with; the ridge pulls to the start that the seed gives all the same.
+        device: where energies and slopes are computed.
 
     Returns:
         (functional, used, table): the targets whose species all converged, and the errors per group, kcal/mol.
@@ -68,7 +70,7 @@ def fitted(config: Mapping, dataset: Dataset, folder: Path, settings: features.S
     torch.manual_seed(config["fit"]["seed"])
     model = config["model"]
     functional = untrained(model["kind"], config["exchange"], config["network"], model["name"])
-    energies, wanted = prepared(config, dataset, functional, folder, settings)
+    energies, wanted = prepared(config, dataset, functional, folder, settings, device)
     usable = fit.resolve(wanted, energies)
     if lost := sorted(set(dataset.species) - set(energies)):
         logged.write(f"left out, not converged: {', '.join(lost)}")
@@ -80,9 +82,9 @@ def fitted(config: Mapping, dataset: Dataset, folder: Path, settings: features.S
     return functional, usable, _report(functional, usable, energies)
 
 
-def prepared(config: Mapping, dataset: Dataset, functional: Learned, folder: Path,
-             settings: features.Settings) -> tuple[dict[str, fit.Energies], list[Target]]:
-    """The species whose SCF converged, and all targets, with those that the config's groups add.
+def prepared(config: Mapping, dataset: Dataset, functional: Learned, folder: Path, settings: features.Settings,
+             device: torch.device = CPU) -> tuple[dict[str, fit.Energies], list[Target]]:
+    """The species whose SCF converged, there where energies are computed, and all targets, with those of the groups.
 
     Raises:
         InvalidInput: a target without species or label; a record that is missing or broken.
@@ -92,18 +94,19 @@ def prepared(config: Mapping, dataset: Dataset, functional: Learned, folder: Pat
         targets = [*targets, *loss.curvatures(targets)]
     _check(species, targets)
     memory = 1e9 * config["fit"]["memory_gb"] if "memory_gb" in config["fit"] else fit.MEMORY
-    found = fit.prepare(functional, species.values(), folder, config["dispersion"], settings, memory)
+    place = Place(device, torch.float32 if config["fit"].get("mixed_precision") else torch.float64)
+    found = fit.prepare(functional, species.values(), folder, config["dispersion"], settings, memory, place)
     if "grid" in config["tolerance"]:
-        memory -= sum(fit.size(e.terms) for e in found.values() if isinstance(e.terms, tuple))
+        memory -= sum(fit.size(e.terms) for e in found.values())
         targets = [*targets, *smoothness.on_two_grids(functional, species, found, folder, config["dispersion"],
-                                                      settings, memory)]
+                                                      settings, memory, place)]
     return found, targets
 
 
-def evaluated(config: Mapping, dataset: Dataset, functional: Learned, folder: Path,
-              settings: features.Settings) -> str:
+def evaluated(config: Mapping, dataset: Dataset, functional: Learned, folder: Path, settings: features.Settings,
+              device: torch.device = CPU) -> str:
     """The table of a functional that is there already."""
-    energies, targets = prepared(config, dataset, functional, folder, settings)
+    energies, targets = prepared(config, dataset, functional, folder, settings, device)
     return _report(functional, fit.resolve(targets, energies), energies)
 
 

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mlxc import zoo
 from mlxc.errors import MlxcError
 from mlxc.xc.functional import Learned
 from training import configuration, data, ensemble, features, fit, loss, member
 from training.data import Dataset
+from training.device import CPU, add_option, chosen
 from training.model_card import card
 
 #: Error of a target one of whose species does not converge, in units of its tolerance.
@@ -52,7 +54,7 @@ class Measured:
 
 
 def refine(config: Mapping[str, Any], dataset: Dataset, functional: Learned, folder: Path, out: Path, rounds: int = 3,
-           workers: int = 1, log=print) -> Learned:
+           workers: int = 1, device: torch.device = CPU, log=print) -> Learned:
     """The functional with the lowest errors self-consistently.
 
     Args:
@@ -63,12 +65,13 @@ def refine(config: Mapping[str, Any], dataset: Dataset, functional: Learned, fol
         out: folder of the models of each round, whose files name the densities.
         rounds: fits, at most; nothing is repeated when the command is run again.
         workers: as `features.build`.
+        device: where energies and slopes of stored densities are computed.
         log: receives lines of text.
     """
     best, lowest = functional, np.inf
     for number in range(rounds + 1):
         settings = own_densities(config, dataset, functional, folder, out / f"round{number}", workers)
-        found = measured(config, dataset, functional, folder, settings)
+        found = measured(config, dataset, functional, folder, settings, device)
         log(f"round {number}: merit {found.merit:.4f}, not converged: {', '.join(found.failures) or 'none'}\n"
             f"{found.table}")
         if found.merit > lowest * (1 - WORTH):
@@ -77,7 +80,7 @@ def refine(config: Mapping[str, Any], dataset: Dataset, functional: Learned, fol
         best, lowest = functional, found.merit
         if number < rounds:
             functional, _, _ = ensemble.fitted(config, dataset, folder, settings, out / f"round{number + 1}",
-                                               functional, log)
+                                               functional, device, log)
     return best
 
 
@@ -91,9 +94,9 @@ def own_densities(config: Mapping[str, Any], dataset: Dataset, functional: Learn
 
 
 def measured(config: Mapping[str, Any], dataset: Dataset, functional: Learned, folder: Path,
-             settings: features.Settings) -> Measured:
+             settings: features.Settings, device: torch.device = CPU) -> Measured:
     """Errors of a functional's energies on densities that were made with it."""
-    prepared, targets = member.prepared(config, dataset, functional, folder, settings)
+    prepared, targets = member.prepared(config, dataset, functional, folder, settings, device)
     usable = fit.resolve(targets, prepared)
     errors = fit.residuals(usable, fit.energies(functional, prepared))
     scaled = np.minimum(np.abs(errors) / loss.scale(usable, config).tolerance, FAILURE)
@@ -112,12 +115,14 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("runs/refined"), help="folder of models and logs")
     parser.add_argument("--rounds", type=int, default=3, help="fits, at most")
     parser.add_argument("--workers", type=int, default=1, help="processes that make densities")
+    add_option(parser)
     args = parser.parse_args()
     try:
+        device = chosen(args.device)
         config = configuration.read(args.config)
         dataset = data.from_config(config, args.data)
         functional = refine(config, dataset, zoo.load(str(args.model)), args.features, args.out, args.rounds,
-                            args.workers)
+                            args.workers, device)
         print("written:", zoo.save(args.out, functional, card(config, functional, dataset, dataset.targets, OWN)))
     except MlxcError as error:
         sys.exit(f"{parser.prog}: {error}")

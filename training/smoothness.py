@@ -9,6 +9,7 @@ from mlxc.xc import violations
 from mlxc.xc.functional import Learned, LocalHybrid, Term
 from training import features, fit
 from training.data import Species, Target
+from training.device import HERE, Place
 
 
 def coarser(settings: features.Settings) -> features.Settings:
@@ -23,16 +24,16 @@ def small(species: dict[str, Species]) -> dict[str, Species]:
 
 def on_two_grids(functional: Learned, species: dict[str, Species], prepared: dict[str, fit.Energies], folder: Path,
                  damping: dict[str, float], settings: features.Settings = features.STANDARD,
-                 memory: float = fit.MEMORY) -> list[Target]:
+                 memory: float = fit.MEMORY, place: Place = HERE) -> list[Target]:
     """Targets E(coarse grid) − E(grid) = 0, group ``grid``, for small species.
 
     Args:
         functional: as in `fit.prepare`.
         species: all; `small` chooses.
         prepared: of the fine grid; the energies on the coarse one are added.
-        folder, damping, settings, memory: as in `fit.prepare`; the settings are those of the fine grid.
+        folder, damping, settings, memory, place: as in `fit.prepare`; the settings are those of the fine grid.
     """
-    found = fit.prepare(functional, small(species).values(), folder, damping, coarser(settings), memory)
+    found = fit.prepare(functional, small(species).values(), folder, damping, coarser(settings), memory, place)
     prepared |= {f"{key} coarse": replace(e, constant=prepared[key].constant)
                  for key, e in found.items() if key in prepared}
     return [Target(f"grid({key})", "grid", ((f"{key} coarse", 1), (key, -1)), 0.0) for key in found if key in prepared]

@@ -12,7 +12,7 @@ from mlxc.xc.density import Density
 from tests.functionals import random_functional, random_local_hybrid
 from tests.training import toy
 from tests.training.conftest import SPECIES, TARGETS, TINY
-from training import features, fit
+from training import features, fit, points
 from training.data import KCAL, Target
 from training.dispersion import d4_energy
 
@@ -119,7 +119,7 @@ def test_species_on_disk_give_the_same_numbers_as_in_memory(records, make):
 
 
 def test_blocks_of_points_add_up(records, functional, prepared, monkeypatch):
-    monkeypatch.setattr(fit, "BLOCK", 301)
+    monkeypatch.setattr(points, "BLOCK", 301)
     blocks = fit.prepare(functional, [SPECIES["H2"]], records, DAMPING, TINY)
     assert len(tuple(blocks["H2"].terms)) > len(tuple(prepared["H2"].terms))
     assert float(fit.energy(functional, blocks["H2"])) == pytest.approx(float(fit.energy(functional, prepared["H2"])),

@@ -48,9 +48,9 @@ def test_what_is_left_out_is_not_fitted(records, monkeypatch):
     held = [t for t in DATASET.targets if t.id == "TAE(H2)"]
     seen, fitted = [], leave_out.member.fitted
 
-    def watched(settings, dataset, *rest, begin):
+    def watched(settings, dataset, *rest, **named):
         seen.append(({t.id for t in dataset.targets}, "ensemble" in settings))
-        return fitted(settings, dataset, *rest, begin=begin)
+        return fitted(settings, dataset, *rest, **named)
 
     monkeypatch.setattr(leave_out.member, "fitted", watched)
     monkeypatch.setattr(leave_out.features.Settings, "of", lambda _: TINY)
@@ -74,7 +74,7 @@ def test_finished_folds_are_kept(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(leave_out.member, "make_densities", lambda *_: None)
     asked: list[str] = []
 
-    def predicted(config, dataset, held, folder, begin):
+    def predicted(config, dataset, held, folder, begin, device):
         asked.extend(t.id for t in held)
         return {t.id: 2.0 for t in held}
 

@@ -17,7 +17,7 @@ from mlxc.xc.reference.lda import lda_exchange, short_range_lda_exchange
 from mlxc.xc.relaxed import RELAXABLE, LongRange, RelaxedLocalHybrid, RelaxedRangeSeparated
 from mlxc.zoo.store import untrained
 from tests.functionals import randomised
-from training import fit
+from training import points
 from training.density import record_of
 from training.record import Settings
 
@@ -103,7 +103,7 @@ def test_the_host_computes_what_is_stored(kind, tmp_path):
     mf.kernel()
     assert mf.converged
     record = record_of(mf, settings)
-    terms = fit._evaluated(found, record)
+    terms = points.evaluated(found, points.Points.of(found, record))
     energy = record.e_rest + record.ex_lr[found.omega] + found.sr_fraction * (record.ex_full
                                                                              - record.ex_lr[found.omega])
     energy += float(sum(found.term_energy(t).sum() for t in terms))
