@@ -80,13 +80,13 @@ def calculate(atoms: list[Atom], settings: Settings, report: Callable[[str], Non
         MlxcError: an input that cannot be computed; nothing was computed or written then.
     """
     start = time.perf_counter()
+    if settings.gpu:
+        gpu.require()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         method = choose_functional(settings.xc)
         mol = molecule(atoms, settings.basis, settings.charge, settings.spin)
         check_save(settings.save)
-        if settings.gpu:
-            gpu.require()
         mf = mean_field(mol, method, settings)
         dispersion = dispersion_energy(mf, method, settings.dispersion)
         mf.callback = lambda cycle: report(cycle_line(cycle, time.perf_counter() - start))

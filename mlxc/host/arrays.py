@@ -42,10 +42,10 @@ def to_torch(array) -> Tensor:
         return array.detach().to(torch.float64)
     if isinstance(array, tuple | list):
         return torch.stack([to_torch(a) for a in array])
-    if _is_cupy(array):
-        return torch.from_dlpack(array.astype(np.float64, copy=False))
     if np.iscomplexobj(array):
         raise TypeError("the numbers are complex")
+    if _is_cupy(array):
+        return torch.from_dlpack(array.astype(np.float64, copy=False))
     array = np.asarray(array, dtype=np.float64)
     if not array.flags.writeable or min(array.strides, default=0) < 0:
         array = array.copy()  # torch has neither read-only memory nor negative strides
@@ -103,8 +103,12 @@ def in_order_with(array) -> Iterator[None]:
 
 
 def free_memory(device: torch.device, host: float) -> float:
-    """Memory that is left on a device, MB: ``host`` on the CPU."""
-    return torch.cuda.mem_get_info(device)[0] / 1e6 if device.type == "cuda" else host
+    """Memory that is left, MB: ``host`` on the CPU; on a GPU what is free once CuPy and torch keep nothing unused."""
+    if device.type != "cuda":
+        return host
+    torch.cuda.empty_cache()
+    sys.modules["cupy"].get_default_memory_pool().free_all_blocks()
+    return torch.cuda.mem_get_info(device)[0] / 1e6
 
 
 @contextmanager

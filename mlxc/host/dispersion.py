@@ -61,7 +61,7 @@ def install():
         seam.wrap(dftd3.DFTD3Dispersion, "__init__", _no_d3)
     from pyscf.grad import tdrhf
 
-    seam.wrap(tdrhf.Gradients, "kernel", _excited_state_gradient)
+    seam.wrap(tdrhf.Gradients, "kernel", excited_state_gradient)
 
 
 def know_the_cards(module):
@@ -77,7 +77,7 @@ def _no_d3(original, model, mol, xc, *args, **kwargs):
     original(model, mol, xc, *args, **kwargs)
 
 
-def _excited_state_gradient(original, td_grad, *args, **kwargs):
+def excited_state_gradient(original, td_grad, *args, **kwargs):
     """PySCF adds the dispersion to excited states' energies, but not to their gradients."""
     mf = td_grad.base._scf
     if seam.search(getattr(mf, "xc", None)) and mf.do_disp():

@@ -3,7 +3,8 @@
 What a functional is, GPU4PySCF asks PySCF's libxc module, where `seam` answers. Energies and derivatives on the grid
 come from objects that its function `_init_xcfuns` makes of a name; for names of mlxc's it makes a `GridFunctional`
 here. The local part of a local hybrid is added as on the CPU, by the functions of `numint` and `grad`. What knows
-nothing of it (response, Hessians, periodic systems) meets the public name, which `GridFunctional` refuses.
+nothing of it (response, Hessians, periodic systems) meets the public name, which `GridFunctional` refuses; what never
+evaluates a functional, and would take a local hybrid for Hartree–Fock, is refused by name.
 
 Nothing here imports GPU4PySCF or CuPy: its modules are wrapped when somebody else imports them.
 """
@@ -29,7 +30,8 @@ from mlxc.host.entry import VARIABLES, Registered
 VERSIONS = "1.9"
 
 #: What a user without it should do.
-INSTALL = "install GPU4PySCF for the CUDA of this machine, for example: pip install 'mlxc[gpu]'"
+INSTALL = ("install GPU4PySCF for the CUDA of this machine, for example pip install 'mlxc[gpu]', and torch for the "
+           "same CUDA")
 
 
 # ------------------------------------------------------------------------------------ functionals on the grid
@@ -124,6 +126,14 @@ def _init_xcfuns(original, xc_code, spin, omega=None):
     return original(xc_code, spin, omega) if entry is None else [(GridFunctional(entry, omega), 1.0)]
 
 
+def _refuse(original, owner, *args, **kwargs):
+    """Excitations by exact exchange alone: the fraction is all they ask a functional for."""
+    if entry := seam.local_hybrid(getattr(getattr(owner, "_scf", owner), "xc", None)):
+        raise Unsupported(f"{entry.name} in {original.__qualname__}, which leaves its local exchange out: on a GPU its "
+                          "energies and forces work, all of GPU4PySCF with mlxc_rs")
+    return original(owner, *args, **kwargs)
+
+
 #: Functions that are wrapped: what by, and the parameters they must have first.
 HOOKS: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "dft.numint._init_xcfuns": (_init_xcfuns, ("xc_code", "spin", "omega")),
@@ -137,6 +147,12 @@ HOOKS: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "grad.uks.get_exc_full_response": (grad.semilocal_part, _INTEGRATE[:5]),
     "grad.rhf.Gradients.grad_elec": (grad.with_local_part, ("mf_grad", "mo_energy", "mo_coeff", "mo_occ", "atmlst")),
     "grad.uhf.Gradients.grad_elec": (grad.with_local_part, ("mf_grad", "mo_energy", "mo_coeff", "mo_occ", "atmlst")),
+    "grad.tdrhf.Gradients.kernel": (dispersion.excited_state_gradient, ("self",)),
+    "grad.tduhf.Gradients.kernel": (dispersion.excited_state_gradient, ("self",)),
+    "grad.tdrks_ris.Gradients.kernel": (dispersion.excited_state_gradient, ("self",)),
+    "tdscf.ris.RisBase.build": (_refuse, ("self",)),
+    "tdscf.uhf.gen_uhf_response_sf": (_refuse, ("mf",)),
+    "tdscf.uhf.get_ab_sf": (_refuse, ("mf",)),
 }
 
 
@@ -144,6 +160,7 @@ def install():
     """Wraps GPU4PySCF's functions when it is imported, or now if it already is."""
     when_imported("gpu4pyscf", wrap_all)
     when_imported("gpu4pyscf.dispersion.dftd4", dispersion.know_the_cards)
+    when_imported("gpu4pyscf.scf.soscf", lambda soscf: seam.wrap(soscf._CIAH_SOSCF, "build", seam.build_second_order))
 
 
 def wrap_all(package: ModuleType):

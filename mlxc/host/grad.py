@@ -53,7 +53,7 @@ def with_local_part(original, gradients, mo_energy=None, mo_coeff=None, mo_occ=N
     with in_order_with(dm):
         part = local.part(mf._numint, gradients.mol, entry.on(device), gradients.max_memory, device)
         found = local_gradient(part, dm, gradients.grid_response).cpu().numpy()
-    return total + (found if atmlst is None else found[atmlst])
+    return total + (found if atmlst is None or len(total) == len(found) else found[atmlst])
 
 
 def _require_one_energy(mf):

@@ -29,8 +29,12 @@ def install():
 
 def closed_shell(original, ni, mol, grids, xc_code, dms, *args, **kwargs):
     """As `xc_matrix`; two density matrices are two closed shells here, not two spins."""
-    if np.ndim(dms) == 2 or seam.local_hybrid(xc_code) is None:
+    entry = seam.local_hybrid(xc_code)
+    if entry is None or np.ndim(dms) == 2:
         return xc_matrix(original, ni, mol, grids, xc_code, dms, *args, **kwargs)
+    if device_of(dms).type != "cpu" or np.ndim(dms) != 3:
+        raise Unsupported(f"{entry.name} with several density matrices, or with orbitals in their place, on a GPU: "
+                          f"{WHERE_LOCAL}")
     found = [xc_matrix(original, ni, mol, grids, xc_code, dm, *args, **kwargs) for dm in dms]
     return tuple(np.array(x) for x in zip(*found, strict=True))
 
@@ -52,8 +56,9 @@ def xc_matrix(original, ni, mol, grids, xc_code, dms, relativity=0, hermi=1, max
 
 
 def same_settings(original, ni):
-    """`to_gpu` and `to_cpu` make another object, which computes the local part in the same way."""
+    """`to_gpu` and `to_cpu` make another object, which computes in the same way, or refuses the same ω set by hand."""
     other = original(ni)
+    other.omega = ni.omega
     if hasattr(ni, "_local_settings"):
         other._local_settings = ni._local_settings
     return other

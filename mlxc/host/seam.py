@@ -182,7 +182,7 @@ def install():
     verify_host()
     for hook in (_eval_xc, _get_system_xc, define_xc_, test_deriv_order, xc_reference):
         wrap(libxc, hook.__name__, hook)
-    wrap(newton_ah._CIAH_SOSCF, "build", _build_second_order)
+    wrap(newton_ah._CIAH_SOSCF, "build", build_second_order)
 
 
 def wrap(owner, name: str, hook: Callable):
@@ -231,7 +231,7 @@ def layers(mf) -> list:
     return [mf] if inner is None else [mf, *layers(inner)]
 
 
-def _build_second_order(original, mf, *args, **kwargs):
+def build_second_order(original, mf, *args, **kwargs):
     """A second-order solver takes energies from the object inside it, which settings made later do not reach."""
     ours = any(search(getattr(layer, "xc", None)) for layer in (mf, mf._scf))
     for key, method in (("with_solvent", "PCM()"), ("with_x2c", "x2c()")):

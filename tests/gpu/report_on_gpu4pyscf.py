@@ -56,6 +56,22 @@ def refusal(name: str) -> str:
     return "computed"
 
 
+def refusals() -> list[str]:
+    """What would take a local hybrid for Hartree–Fock."""
+    from gpu4pyscf.tdscf import ris
+    from gpu4pyscf.tdscf import uhf as spin_flip
+
+    mf, said = gpu4pyscf.dft.UKS(gto.M(atom="O 0 0 0; H 0 0 0.97", spin=1, verbose=0), xc="mlxc_lh"), []
+    mf.mo_coeff = mf.mo_occ = mf.mo_energy = np.zeros((2, 1))
+    for attempt in (lambda: ris.TDA(mf).build(), lambda: spin_flip.gen_uhf_response_sf(mf, collinear="col"),
+                    lambda: spin_flip.get_ab_sf(mf, collinear="col")):
+        try:
+            attempt()
+        except mlxc.Unsupported as error:
+            said.append(str(error))
+    return said
+
+
 def travelled(mf) -> dict[str, str]:
     """Classes and functionals after `to_gpu` and back."""
     there = mf.to_gpu()
@@ -76,6 +92,7 @@ def main():
     print(json.dumps({
         "derivatives": derivatives("mlxc_rs"),
         "refused": {name: refusal(name) for name in ("mlxc_lh", "mlxc_rs + pbe", "mlxc_r")},
+        "excitations": refusals(),
         "semilocal": refusal("mlxc_lh__semilocal"),
         "answers": [ni._xc_type("mlxc_rs"), *ni.rsh_and_hybrid_coeff("mlxc_rs"), ni.libxc.is_hybrid_xc("mlxc_rs"),
                     ni.libxc.is_nlc("mlxc_rs")],

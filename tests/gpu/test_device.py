@@ -3,6 +3,8 @@
 The device is a stand-in (`virtual_device`): it tells tensors of two devices apart, and computes with the CPU's kernels.
 """
 
+import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -120,7 +122,11 @@ def test_the_local_part_is_made_again_for_another_device(device, oh):
 
 
 def test_memory_that_counts_is_the_devices(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3_000_000_000, 4_000_000_000))
+    free = [1_000_000_000]
+    pool = types.SimpleNamespace(free_all_blocks=lambda: free.append(3_000_000_000))
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(get_default_memory_pool=lambda: pool))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[-1], 4_000_000_000))
     assert arrays.free_memory(torch.device("cuda", 0), 10.0) == 3000.0
     assert arrays.free_memory(torch.device("cpu"), 10.0) == 10.0
 

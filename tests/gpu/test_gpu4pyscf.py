@@ -45,6 +45,11 @@ def test_names_are_refused_as_on_the_cpu(report):
     assert report["semilocal"] == "computed"
 
 
+def test_excitations_by_exact_exchange_alone_are_refused(report):
+    assert len(report["excitations"]) == 3
+    assert all("mlxc_lh" in said and "leaves its local exchange out" in said for said in report["excitations"])
+
+
 @pytest.mark.parametrize("name, cls", [("plain", "dft.rks.RKS"), ("unrestricted", "dft.uks.UKS"),
                                        ("fitted", "df.df_jk.DFRKS"), ("solvent", "solvent._attach_solvent.PCMDFUKS")])
 def test_the_functional_travels_both_ways(report, name, cls):

@@ -3,6 +3,8 @@
 import importlib
 import subprocess
 import sys
+import textwrap
+import types
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from mlxc.host.gpu import GridFunctional, labels
 
 #: A package with the functions that are wrapped; the one that is called returns its arguments.
 MODULES = {
-    "__init__": "__version__ = '0'\nfrom gpu4pyscf import dft, grad",
+    "__init__": "__version__ = '0'\nfrom gpu4pyscf import dft, grad, scf, tdscf",
     "dft/__init__": "from gpu4pyscf.dft import numint, rks",
     "dft/numint": """
         import functools
@@ -27,7 +29,14 @@ MODULES = {
             def to_cpu(self): ...
         """,
     "dft/rks": "class KohnShamDFT:\n    def dump_flags(self, verbose=None): ...",
-    "grad/__init__": "from gpu4pyscf.grad import rhf, rks, uhf, uks",
+    "scf/__init__": "",
+    "scf/soscf": "class _CIAH_SOSCF:\n    def build(mf): ...",
+    "tdscf/__init__": "from gpu4pyscf.tdscf import ris, uhf",
+    "tdscf/ris": "class RisBase:\n    def build(self):\n        return 'built'",
+    "tdscf/uhf": "def gen_uhf_response_sf(mf, hermi=0): ...\ndef get_ab_sf(mf): ...",
+    "grad/__init__": "from gpu4pyscf.grad import rhf, rks, tdrhf, tdrks_ris, tduhf, uhf, uks",
+    **{f"grad/{name}": "class Gradients:\n    def kernel(self, xy=None): ..."
+       for name in ("tdrhf", "tduhf", "tdrks_ris")},
     **{f"grad/{name}": """
         def get_exc(ni, mol, grids, xc_code, dms, relativity=0): ...
         def get_exc_full_response(ni, mol, grids, xc_code, dms, relativity=0): ...
@@ -46,9 +55,7 @@ def package(tmp_path, monkeypatch):
         for name, code in (MODULES | changes).items():
             path = tmp_path / "gpu4pyscf" / f"{name}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
-            lines = code.strip("\n").splitlines()
-            indent = len(lines[0]) - len(lines[0].lstrip())
-            path.write_text("\n".join(line[indent:] for line in lines))
+            path.write_text(textwrap.dedent(code))
 
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     monkeypatch.syspath_prepend(tmp_path)
@@ -79,6 +86,43 @@ def test_it_is_wrapped_where_it_was_imported_before(package, monkeypatch):
     wrapped = (found.dft.numint.NumInt.nr_uks, found.grad.uks.get_exc_full_response, found.grad.uhf.Gradients.grad_elec,
                found.dft.rks.KohnShamDFT.dump_flags)
     assert all(hasattr(function, "wrapped_by_mlxc") for function in wrapped)
+
+
+def test_what_evaluates_no_functional_refuses_local_hybrids(package):
+    """It asks for the fraction of exact exchange alone, and would take them for Hartree–Fock."""
+    package()
+    gpu.install()
+    tdscf = importlib.import_module("gpu4pyscf").tdscf
+
+    class Excitations(tdscf.ris.RisBase):
+        def __init__(self, xc):
+            self._scf = types.SimpleNamespace(xc=xc)
+
+    assert Excitations("mlxc_rs").build() == Excitations("pbe0").build() == "built"
+    with pytest.raises(Unsupported, match="mlxc_lh in RisBase.build, which leaves its local exchange out"):
+        Excitations("mlxc_lh").build()
+    for function in (tdscf.uhf.gen_uhf_response_sf, tdscf.uhf.get_ab_sf):
+        with pytest.raises(Unsupported, match=f"mlxc_lh in {function.__name__}"):
+            function(types.SimpleNamespace(xc="mlxc_lh"))
+
+
+def test_gradients_of_excited_states_refuse_dispersion(package):
+    package()
+    gpu.install()
+    gradients = importlib.import_module("gpu4pyscf").grad.tdrhf.Gradients()
+    mf = types.SimpleNamespace(xc="mlxc_rs", do_disp=lambda: True)
+    gradients.base = types.SimpleNamespace(_scf=mf)
+    with pytest.raises(Unsupported, match="leave the dispersion out"):
+        gradients.kernel()
+    mf.do_disp = lambda: False
+    assert gradients.kernel() is None
+
+
+def test_second_order_solvers_are_checked_whenever_they_are_imported(package):
+    package()
+    gpu.install()
+    soscf = importlib.import_module("gpu4pyscf.scf.soscf")
+    assert hasattr(soscf._CIAH_SOSCF.build, "wrapped_by_mlxc")
 
 
 def test_an_import_that_failed_is_followed_the_next_time(package):

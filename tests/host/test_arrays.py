@@ -78,6 +78,12 @@ class Tagged(Stand):
     """As GPU4PySCF's arrays with orbitals."""
 
 
+def test_complex_arrays_of_cupy_are_refused(monkeypatch):
+    monkeypatch.setattr(Stand, "__module__", "cupy._core.core")
+    with pytest.raises(TypeError, match="complex"):
+        to_torch(np.zeros(2, dtype=complex).view(Stand))
+
+
 def test_cupys_arrays_are_told_by_their_classes(monkeypatch):
     monkeypatch.setattr(Stand, "__module__", "cupy._core.core")
     assert arrays._is_cupy(np.zeros(2).view(Stand)) and arrays._is_cupy(np.zeros(2).view(Tagged))
@@ -110,7 +116,10 @@ def cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5_000_000, 10_000_000))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 3 * arrays.IDLE)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 3 * arrays.IDLE)
+    pool = types.SimpleNamespace(free_all_blocks=lambda: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(
+        get_default_memory_pool=lambda: pool,
         cuda=types.SimpleNamespace(get_current_stream=lambda: types.SimpleNamespace(ptr=77))))
     return used
 
