@@ -122,7 +122,7 @@ def protocol():
 def card(folder, name, model):
     """Writes the errors of a finished run into the [benchmark] section of a model card."""
     from mlxc import zoo
-    from mlxc.bench.methods import method
+    from mlxc.bench.methods import version
     from mlxc.bench.report import summary
     from mlxc.bench.results import Results
     from mlxc.errors import InvalidInput
@@ -130,7 +130,7 @@ def card(folder, name, model):
     results, functional = Results(folder), zoo.load(str(model))
     if name not in (found := results.sets()):
         raise InvalidInput(f"{folder} has no set {name!r}; there are {', '.join(found) or 'none'}")
-    if results.methods().get(functional.name, {}).get("version") != method(str(model)).version:
+    if results.methods().get(functional.name, {}).get("version") != version(functional.card):
         raise InvalidInput(f"{folder} holds no results of this version of {functional.name}: run the benchmark with it")
     figures = {"list": name, "protocol": results.protocol["hash"]} | summary(results, functional.name, found[name])
     fields = {k: v for k, v in functional.card.items() if k not in ("format", "weights")}

@@ -9,7 +9,7 @@
 """
 
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,8 +101,7 @@ def method(name: str) -> Method:
         Unsupported: a rival that is not installed.
         InvalidInput, InvalidModel: see `mlxc.calculation.choose_functional`.
     """
-    lower = name.lower()
-    host = f"PySCF {pyscf.__version__}, libxc {libxc.__version__}, pyscf-dispersion {_version('pyscf-dispersion')}"
+    lower, host = name.lower(), _host()
     if lower in rivals.ADAPTERS:
         adapter = rivals.ADAPTERS[lower]
         if missing := adapter.missing():
@@ -112,13 +111,21 @@ def method(name: str) -> Method:
         return Method("hf", "hf", "", host)
     chosen = choose_functional(name)
     if (card := chosen.card) is not None:
-        damping = " ".join(f"{key}={value:g}" for key, value in sorted(card["dispersion"].items())) or "none"
-        version = (f"{card['version']}, weights {card['weights']['sha256'][:12]}, damping {damping}, "
-                   f"mlxc {mlxc.__version__}, {host}")
-        return Method(chosen.name, chosen.name, "card" if card["dispersion"] else "", version, zoo.load(name))
+        return Method(chosen.name, chosen.name, "card" if card["dispersion"] else "", version(card), zoo.load(name))
     if libxc.is_nlc(chosen.name):
         return Method(lower, chosen.name, "vv10", host)
     return Method(lower, chosen.name, "d4" if _has_d4(chosen.name) else "", host)
+
+
+def version(card: Mapping[str, Any]) -> str:
+    """Of a model and of what computes it: all of the card that energies depend on."""
+    damping = " ".join(f"{key}={value:g}" for key, value in sorted(card["dispersion"].items())) or "none"
+    return (f"{card['version']}, weights {card['weights']['sha256'][:12]}, damping {damping}, mlxc {mlxc.__version__}, "
+            f"{_host()}")
+
+
+def _host() -> str:
+    return f"PySCF {pyscf.__version__}, libxc {libxc.__version__}, pyscf-dispersion {_version('pyscf-dispersion')}"
 
 
 def methods(names: str, say: Callable[[str], object] = print) -> list[Method]:

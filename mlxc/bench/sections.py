@@ -165,4 +165,13 @@ def of_cost(columns: Mapping[str, Sequence[Mapping[str, Any]]]) -> Section:
     text = ("Processor time of SCF, stability analysis of open shells and dispersion, without the grids and the "
             "full-range density fitting that all functionals share. Times of a machine that does other things too: "
             "only large ratios mean anything.")
-    return Section("SCF and cost", (text,), (Table(header, tuple(rows)),))
+    named = [f"{kind}: {', '.join(found)}." for kind, found in (
+        ("Not converged", _named(columns, lambda r: not r.get("converged", True))),
+        ("Still unstable after the last restart", _named(columns, lambda r: r.get("stable") is False)),
+    ) if found]
+    return Section("SCF and cost", (text, *named), (Table(header, tuple(rows)),))
+
+
+def _named(columns: Mapping[str, Sequence[Mapping[str, Any]]], chosen: Callable[[Mapping], bool]) -> list[str]:
+    """Functional and species of the chosen results."""
+    return [f"{name} {r['job']['species']}" for name in columns for r in columns[name] if chosen(r)]

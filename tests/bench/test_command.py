@@ -2,11 +2,18 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
+import mlxc
+from mlxc import zoo
 from mlxc.cli import main
+from mlxc.zoo.card import read_card
 from tests.bench.conftest import BOND
+
+MODELS = Path(mlxc.__file__).parent / "zoo" / "models"
 
 MANIFEST = {"format": 1, "name": "tiny", "description": "two reactions",
             "species": {"h2": {"atoms": [[s, *x] for s, x in BOND], "charge": 0, "spin": 0},
@@ -83,3 +90,25 @@ def test_compare_needs_two_runs(tmp_path, capsys):
 def test_sets_and_protocol_are_printed(capsys):
     assert main(["bench", "sets"]) == 0 and "ions-radicals:smoke" in capsys.readouterr().out
     assert main(["bench", "protocol"]) == 0 and "def2-tzvpd" in capsys.readouterr().out
+
+
+def test_errors_go_into_the_card_of_the_model_that_has_them(manifest, tmp_path, capsys):
+    """Also of a model that is shipped; another model of the same name has no results."""
+    assert run(manifest, tmp_path / "out", "--xc", "mlxc_rs") == 0
+    copies = []
+    for folder in ("same", "other"):
+        copies.append(tmp_path / folder / "mlxc_rs.toml")
+        copies[-1].parent.mkdir()
+        for suffix in (".toml", ".safetensors"):
+            shutil.copy(MODELS / f"mlxc_rs{suffix}", copies[-1].parent)
+    assert main(["bench", "card", str(tmp_path / "out"), "--set", "tiny", "--model", str(copies[0])]) == 0
+    written = read_card(copies[0])["benchmark"]
+    assert (written["list"], written["reactions"], written["not_converged"]) == ("tiny", 2, 0)
+    functional = zoo.load(str(copies[1]))
+    fields = {k: v for k, v in functional.card.items() if k not in ("format", "weights")} | {"version": "9.9"}
+    zoo.save(copies[1].parent, functional, fields)
+    capsys.readouterr()
+    assert main(["bench", "card", str(tmp_path / "out"), "--set", "tiny", "--model", str(copies[1])]) == 2
+    assert "no results of this version of mlxc_rs" in capsys.readouterr().err
+    assert main(["bench", "card", str(tmp_path / "out"), "--set", "big", "--model", str(copies[0])]) == 2
+    assert "has no set 'big'" in capsys.readouterr().err

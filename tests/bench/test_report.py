@@ -53,7 +53,8 @@ def folder(tmp_path):
                     energy = (e.reference + generator.normal()) / 627.5
                     members = (energy + generator.normal(size=3) / 627.5).tolist() if name == "ens" else None
                     results.add(name, s.jobs[e.terms[0][0]], {
-                        "e_scf": energy, "e_disp": 0.0, "converged": (name, e.id) != ("b<3>", "r1"), "stable": True,
+                        "e_scf": energy, "e_disp": 0.0, "converged": (name, e.id) != ("b<3>", "r1"),
+                        "stable": (name, e.id) != ("ens", "at 1"),
                         "cycles": 7, "cpu_seconds": 1.5 + number, "members": members})
     return tmp_path
 
@@ -88,6 +89,8 @@ def test_tables_hold_subsets_families_relatives_and_means(folder):
     assert found["reactions: does the spread tell the error?"].tables[0].rows[0][:2] == ("ens", "11")
     assert found["reactions: is the difference real?"].tables[0].rows[0][0] == "ens − b<3>"
     assert rows(found["SCF and cost"].tables[0])["b<3>"][-1] == "1.67"
+    assert found["SCF and cost"].text[1:] == ("Not converged: b<3> s1.",
+                                              "Still unstable after the last restart: ens c1.")
 
 
 def test_unfinished_runs_are_labelled(folder):

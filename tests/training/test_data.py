@@ -134,7 +134,7 @@ def test_the_smoke_lists_page_names_every_reaction_with_a_fitted_ion(reference_f
     ions = {key for key, s in tested.items()
             if len(s.atoms) == 1 and data.atom(s.atoms[0][0], s.n_alpha, s.n_beta).key in fitted}
     found = {t.id for t in targets if t.id not in TRAINED_ON and any(key in ions for key, _ in t.terms)}
-    page = (ROOT / "docs" / "benchmarks" / "smoke.md").read_text()
+    page = (ROOT / "docs" / "benchmarks" / "README.md").read_text()
     named = re.search(r"hold such an ion:(.*?)\. ", page, re.DOTALL).group(1)
     assert found == set(re.findall(r"[A-Z0-9]+-\d{3}", named))
 
