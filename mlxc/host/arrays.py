@@ -14,6 +14,9 @@ from torch import Tensor
 
 from mlxc.errors import OutOfMemory
 
+#: Where everything is unless something else is said.
+CPU = torch.device("cpu")
+
 #: Memory of a GPU that torch may hold without using it, bytes.
 IDLE = 2**31
 
@@ -70,7 +73,7 @@ def device_of(array) -> torch.device:
     if isinstance(first, Tensor):
         return first.device
     kind, number = first.__dlpack_device__() if hasattr(first, "__dlpack_device__") else (0, 0)
-    return torch.device("cuda", number) if kind in CUDA else torch.device("cpu")
+    return torch.device("cuda", number) if kind in CUDA else CPU
 
 
 @contextmanager

@@ -36,8 +36,8 @@ INSTALL = ("install GPU4PySCF for the CUDA of this machine, for example pip inst
 
 # ------------------------------------------------------------------------------------ functionals on the grid
 
-#: libxc's name and number of components of each kind of variable, closed shell and spin-resolved.
-KINDS = (("rho", (1, 2)), ("sigma", (1, 3)), ("lapl", (1, 2)), ("tau", (1, 2)))
+#: libxc's kinds of variables, and how many of each there are, closed shell and spin-resolved.
+COMPONENTS = {"rho": (1, 2), "sigma": (1, 3), "lapl": (1, 2), "tau": (1, 2)}
 
 
 class GridFunctional:
@@ -62,20 +62,19 @@ class GridFunctional:
         """
         order = 3 if do_kxc else 2 if do_fxc else 1 if do_vxc else 0
         rho = inp["rho"]
+        spin = int(rho.ndim == 2 and rho.shape[1] == 2)
         with in_order_with(rho):
-            rows = self._entry.derivatives(_variables(inp), order, self._omega)
-            spin = int(rho.ndim == 2 and rho.shape[1] == 2)
+            rows = self._entry.derivatives(_variables(inp, spin), order, self._omega)
             found = {label: None if places is None else from_torch(rows[places].T, rho)
                      for label, places in labels(self._entry.xc_type, spin, order).items()}
             return found | {"zk": from_torch(rows[0], rho)}
 
 
-def _variables(inp) -> tuple[Tensor, ...]:
+def _variables(inp, spin: int) -> tuple[Tensor, ...]:
     """The variables of a meta-GGA, zero where the type of functional has none."""
     rho = to_torch(inp["rho"])
-    spin = int(rho.ndim == 2 and rho.shape[1] == 2)
     columns = []
-    for kind, components in KINDS:
+    for kind, components in COMPONENTS.items():
         if kind != "lapl":
             shape = (len(rho), components[spin])
             columns += list((to_torch(inp[kind]).reshape(shape) if kind in inp else rho.new_zeros(shape)).T)
@@ -93,8 +92,8 @@ def labels(xc_type: str, spin: int, order: int) -> dict[str, list[int] | None]:
     Returns:
         None in place of rows for derivatives in the Laplacian, which GPU4PySCF expects to find and does not read.
     """
-    kinds = [kind for kind, components in KINDS if kind != "lapl" for _ in range(components[spin])]
-    names = [kind for kind, _ in KINDS[: {"LDA": 1, "GGA": 2, "MGGA": 4}[xc_type]]]
+    kinds = [kind for kind, components in COMPONENTS.items() if kind != "lapl" for _ in range(components[spin])]
+    names = list(COMPONENTS)[: {"LDA": 1, "GGA": 2, "MGGA": 4}[xc_type]]
     found: dict[str, list[int] | None] = {}
     for chosen in _multisets(names, order):
         found[_label(chosen)] = None if "lapl" in chosen else []

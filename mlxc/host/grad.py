@@ -53,7 +53,8 @@ def with_local_part(original, gradients, mo_energy=None, mo_coeff=None, mo_occ=N
     with in_order_with(dm):
         part = local.part(mf._numint, gradients.mol, entry.on(device), gradients.max_memory, device)
         found = local_gradient(part, dm, gradients.grid_response).cpu().numpy()
-    return total + (found if atmlst is None or len(total) == len(found) else found[atmlst])
+    all_atoms = atmlst is None or device.type == "cuda"  # which is what GPU4PySCF gives, whatever atmlst says
+    return total + (found if all_atoms else found[atmlst])
 
 
 def _require_one_energy(mf):

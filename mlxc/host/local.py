@@ -13,13 +13,10 @@ from torch import Tensor
 
 from mlxc.errors import InvalidInput
 from mlxc.host import seam
-from mlxc.host.arrays import free_memory, from_torch, host_threads, over_blocks, to_torch
+from mlxc.host.arrays import CPU, free_memory, from_torch, host_threads, over_blocks, to_torch
 from mlxc.host.exchange import LocalExchange, significant
 from mlxc.host.fitting import auxiliary
 from mlxc.xc import pointwise
-
-#: Where everything is unless something else is said.
-CPU = torch.device("cpu")
 
 #: What the points that are left out contribute together, at most, Ha.
 NEGLIGIBLE = 1e-10
@@ -77,7 +74,7 @@ class LocalPart:
     """
 
     def __init__(self, functional, mol: gto.Mole, settings: Settings, max_memory: float,
-                 device: torch.device | str = "cpu"):
+                 device: torch.device = CPU):
         """Args: functional, on the device; mol; settings; max_memory, MB; device of the tensors."""
         self.functional, self.mol, self.settings = functional, mol, settings
         self.grids = dft.gen_grid.Grids(mol)

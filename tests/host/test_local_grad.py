@@ -187,9 +187,10 @@ def test_density_fitting_in_a_solvent_is_refused_by_pyscf(ion):
         dft.RKS(ion, xc=XC).PCM().density_fit().nuc_grad_method()
 
 
-def test_forces_of_some_atoms(fitted):
+@pytest.mark.parametrize("atoms", [[1], [1, 0]])
+def test_forces_of_some_atoms(fitted, atoms):
     whole = force(fitted)
-    np.testing.assert_allclose(force(fitted, atmlst=[1]), whole[[1]], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(force(fitted, atmlst=atoms), whole[atoms], rtol=0, atol=1e-12)
 
 
 def test_forces_of_one_electron_are_hartree_focks():
