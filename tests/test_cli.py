@@ -200,10 +200,9 @@ def test_a_claim_that_nothing_measures_is_a_violation(mlxc_run, functional, card
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", zoo.names())
-def test_every_claim_of_every_shipped_model_holds(mlxc_run, name):
-    code, out, _ = mlxc_run("check", name, "--json")
-    assert code == cli.OK and len(json.loads(out)) >= len(zoo.card(name)["claims"])
+def test_every_claim_of_the_default_functional_holds(mlxc_run):
+    code, out, _ = mlxc_run("check", "mlxc_rs", "--json")
+    assert code == cli.OK and len(json.loads(out)) >= len(zoo.card("mlxc_rs")["claims"])
 
 
 def test_a_mixture_with_a_model_is_not_supported(mlxc_run):

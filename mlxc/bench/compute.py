@@ -92,13 +92,18 @@ def compute(job: Job, method: Method, protocol: Protocol) -> dict[str, Any]:
 
 
 def _guess(mf, job: Job):
-    """PySCF's guess; for a broken-symmetry singlet, that with the spins on alternating atoms."""
+    """PySCF's guess; for a broken-symmetry singlet its atoms' part, with more of one spin on every other atom.
+
+    An atom's block of a density matrix has no negative occupation, which is not so for a matrix without the block.
+    """
     if job.spin or job.restricted or job.electrons:
         return None
-    dm = np.array(mf.get_init_guess(mf.mol, mf.init_guess))
+    dm = np.asarray(mf.get_init_guess(mf.mol, mf.init_guess))[0]
+    polarised = np.zeros((2, *dm.shape))
     for a, (begin, end) in enumerate(mf.mol.aoslice_by_atom()[:, 2:]):
-        dm[a % 2, begin:end, begin:end] = 0
-    return dm
+        block = np.s_[begin:end, begin:end]
+        polarised[a % 2][block], polarised[1 - a % 2][block] = 1.5 * dm[block], 0.5 * dm[block]
+    return polarised
 
 
 def _lowest(mf) -> float:

@@ -53,6 +53,13 @@ def test_a_broken_symmetry_is_found():
     assert closed["e_scf"] > broken["e_scf"] + 0.1 and broken["stable"]
 
 
+def test_a_broken_symmetry_begins_with_densities_that_are_positive():
+    """In a diffuse basis; near equilibrium the solution is the closed shell."""
+    near = dataclasses.replace(H2, basis="aug-cc-pvtz")
+    broken, closed = (result(dataclasses.replace(near, restricted=r), "mlxc_rs") for r in (False, True))
+    assert broken["e_scf"] == pytest.approx(closed["e_scf"], abs=1e-6) and broken["stable"]
+
+
 def test_electron_numbers_may_be_fractions():
     """Hartree–Fock's energy of half an electron in H's one orbital is half of the whole one's."""
     half = Job("H +0.5", (("H", (0.0, 0.0, 0.0)),), 0, 1, "sto-3g", electrons=(0.5, 0.0))
