@@ -18,7 +18,7 @@ from pyscf.scf.dispersion import parse_dft
 
 import mlxc
 from mlxc import zoo
-from mlxc.errors import DomainWarning, InvalidInput, MlxcError, UnknownFunctional
+from mlxc.errors import DomainWarning, InvalidInput, MlxcError, OutOfMemory, UnknownFunctional
 from mlxc.host import gpu, seam
 from mlxc.structure import Atom, elements, molecule
 from mlxc.suggest import did_you_mean
@@ -42,7 +42,7 @@ class Settings:
         grid: PySCF's grid level, 0 to 9; None for the card's, 3 without one.
         max_cycle: SCF cycles.
         save: PySCF's checkpoint file.
-        gpu: compute with GPU4PySCF, or not at all.
+        gpu: SCF with GPU4PySCF, or nothing at all; what is made of its orbitals comes from the CPU.
     """
 
     xc: str = "mlxc_rs"
@@ -97,12 +97,18 @@ def calculate(atoms: list[Atom], settings: Settings, report: Callable[[str], Non
         except np.linalg.LinAlgError as error:  # a diverged density: its Fock matrix has no eigenvectors
             report(f"SCF broke down: {error}")
             mf.converged = False
+        except MemoryError as error:  # NumPy's or CuPy's
+            if isinstance(error, MlxcError):
+                raise
+            raise OutOfMemory(f"there is not enough memory for this calculation ({error}): use a smaller basis, "
+                              f"--df{', or the CPU' if settings.gpu else ''}, or a machine with more memory") from error
     notes = [str(warning.message) for warning in caught if not issubclass(warning.category, DomainWarning)]
     if method.card is not None:
         notes += zoo.outside_domain(method.card, elements(mol), mol.charge, mol.spin)
     result = summarise(mf.to_cpu() if settings.gpu else mf, method.card, dispersion, list(dict.fromkeys(notes)))
     if settings.gpu:
         result |= {"gpu": torch.cuda.get_device_name(), "local_exchange": mlxc.local_exchange_record(mf) or None}
+        result["versions"] |= gpu.versions()
     return result | {"basis": settings.basis, "seconds": round(time.perf_counter() - start, 2)}
 
 

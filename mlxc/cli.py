@@ -76,7 +76,7 @@ def cli():
 @click.option("--grid", type=click.IntRange(0, 9), help="PySCF's grid level.  [default: the model's, or 3]")
 @click.option("--max-cycle", type=click.IntRange(1), default=50, show_default=True, help="SCF cycles.")
 @click.option("--save", type=click.Path(path_type=Path), help="Write PySCF's checkpoint file.")
-@click.option("--gpu", is_flag=True, help="Compute on an NVIDIA GPU, with GPU4PySCF.")
+@click.option("--gpu", is_flag=True, help="SCF on an NVIDIA GPU, with GPU4PySCF.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def run(file, atom, xc, basis, charge, spin, df, disp, grid, max_cycle, save, gpu, as_json):
     """Energy and properties of the molecule in FILE (xyz), or of --atom."""

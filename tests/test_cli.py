@@ -205,6 +205,16 @@ def test_every_claim_of_the_default_functional_holds(mlxc_run):
     assert code == cli.OK and len(json.loads(out)) >= len(zoo.card("mlxc_rs")["claims"])
 
 
+def test_too_little_memory_is_no_error_of_mlxc(mlxc_run, monkeypatch):
+    def kernel(mf, **kwargs):
+        raise MemoryError("9.9 GB")
+
+    monkeypatch.setattr(scf.hf.SCF, "kernel", kernel)
+    code, out, err = mlxc_run("run", *H2)
+    assert code == cli.BAD_INPUT and not out
+    assert "not enough memory for this calculation (9.9 GB): use a smaller basis, --df, or a machine" in err
+
+
 def test_a_mixture_with_a_model_is_not_supported(mlxc_run):
     code, out, err = mlxc_run("run", *OH, "--xc", "mlxc_rs,pbe")
     assert code == cli.UNSUPPORTED and not out and "mlxc_rs" in err

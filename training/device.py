@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import torch
 
 from mlxc.errors import InvalidInput
+from mlxc.host.arrays import CPU, without_gpu
 from mlxc.xc.functional import Learned
-
-CPU = torch.device("cpu")
 
 #: Part of a GPU's free memory that terms may fill; the rest is for what a block of points takes on its way back.
 SHARE = 0.5
@@ -44,7 +43,10 @@ class Place:
     @property
     def room(self) -> float:
         """Bytes that terms may take on the device; without limit on the processor, where the budget says enough."""
-        return SHARE * torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else float("inf")
+        if self.device.type != "cuda":
+            return float("inf")
+        torch.cuda.empty_cache()  # what torch keeps of the last fit counts as free
+        return SHARE * torch.cuda.mem_get_info(self.device)[0]
 
 
 #: The processor, in double precision.
@@ -70,13 +72,9 @@ def chosen(name: str) -> torch.device:
     if not (found := re.fullmatch(r"cuda(?::(\d+))?", name)):
         raise InvalidInput(f"--device {name}: expected cpu, cuda or cuda:N, with the number N of a GPU from 0")
     without = "or leave --device out to fit on the processor"
-    if not torch.backends.cuda.is_built():
-        raise InvalidInput(f"--device {name}: PyTorch {torch.__version__} was built without CUDA: install a build with "
-                           f"CUDA (https://pytorch.org/get-started), {without}")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if not count:
-        raise InvalidInput(f"--device {name}: PyTorch finds no NVIDIA GPU: check that nvidia-smi lists one and that "
-                           f"CUDA_VISIBLE_DEVICES does not hide it, {without}")
+    if reason := without_gpu():
+        raise InvalidInput(f"--device {name}: {reason}; {without}")
+    count = torch.cuda.device_count()
     index = int(found[1] or int(os.environ.get("LOCAL_RANK", 0)) % count)
     if index >= count:
         there = ", ".join(f"cuda:{i}" for i in range(count))

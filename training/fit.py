@@ -57,7 +57,7 @@ def prepare(functional: Learned, species: Iterable[Species], folder: Path, dampi
     species = list(species)
     dispersion = D4(species).energies(damping)
     prepared: dict[str, Energies] = {}
-    room = min(memory, place.room)
+    room = place.room
     for s in progress(species, "loading"):
         record = load(s, folder, settings)
         if not record.converged:
@@ -67,7 +67,7 @@ def prepare(functional: Learned, species: Iterable[Species], folder: Path, dampi
         if parallel.mine(s.key) and memory > 0:
             points = Points.of(functional, record)
             made = evaluated(functional, points.sent(place.device), place)
-            kept = made if size(made) <= room else replace(stored, points=points.pinned(place.device))
+            kept = made if size(made) <= min(room, memory) else replace(stored, points=points.pinned(place.device))
             if size(kept) <= memory:
                 terms, memory = kept, memory - size(kept)
                 room -= size(made) if terms is made else 0

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from mlxc.errors import OutOfMemory
 
-#: Where everything is unless something else is said.
-CPU = torch.device("cpu")
+#: Where everything is unless something else is said, and where else it can be.
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 #: Memory of a GPU that torch may hold without using it, bytes.
 IDLE = 2**31
@@ -103,6 +103,17 @@ def in_order_with(array) -> Iterator[None]:
         free = free_memory(device, 0.0)
         raise OutOfMemory(f"{device} has no memory left for the functional ({free:.0f} MB are free): use a smaller "
                           "basis or grid, a device with more memory, or the CPU (mf.to_cpu())") from error
+
+
+def without_gpu() -> str:
+    """Why torch cannot compute on a GPU, and what to do; nothing where it can."""
+    if torch.cuda.is_available():
+        return ""
+    if torch.version.cuda is None:
+        return (f"torch {torch.__version__} was built without CUDA: install it for the CUDA of this machine "
+                "(https://pytorch.org/get-started)")
+    return (f"torch {torch.__version__} finds no NVIDIA GPU: check that nvidia-smi lists one, that "
+            f"CUDA_VISIBLE_DEVICES does not hide it, and that its driver is new enough for CUDA {torch.version.cuda}")
 
 
 def free_memory(device: torch.device, host: float) -> float:

@@ -13,7 +13,7 @@ from pyscf.dft import libxc
 from torch import Tensor
 
 from mlxc.errors import InvalidDensity, InvalidInput, Unsupported
-from mlxc.host.arrays import from_torch, over_blocks, to_torch
+from mlxc.host.arrays import CPU, from_torch, over_blocks, to_torch
 from mlxc.xc.density import variables_from_rows
 from mlxc.xc.derivatives import xc_rows
 from mlxc.zoo import Card
@@ -28,9 +28,13 @@ VARIABLES = {"LDA": (1, 2), "GGA": (2, 5), "MGGA": (3, 7)}
 #: Ending of the name of a local hybrid's semilocal part.
 SEMILOCAL = "__semilocal"
 
-#: Where local hybrids work.
-WHERE_LOCAL = ("energies, forces, linear response and excitation energies of RKS, UKS and ROKS objects of molecules "
-               "work with it, and all of PySCF with mlxc_rs")
+
+def where_local(device: torch.device = CPU) -> str:
+    """Where local hybrids work, for errors."""
+    if device.type != CPU.type:
+        return "on a GPU its energies and forces work, more after mf.to_cpu(), and all of GPU4PySCF with mlxc_rs"
+    return ("energies, forces, linear response and excitation energies of RKS, UKS and ROKS objects of molecules "
+            "work with it, and all of PySCF with mlxc_rs")
 
 
 #: GPU4PySCF works on each device with a thread of its own.
@@ -154,7 +158,8 @@ class Registered:
         """
         if self.is_local:
             raise Unsupported(f"{self.name} is a local hybrid, whose energy is no function of the density alone: this "
-                              f"method does not know how to add its local exchange; {WHERE_LOCAL}")
+                              f"method does not know how to add its local exchange; "
+                              f"{where_local(variables[0].device)}")
         self.require_omega(omega)
         self.require_derivative(deriv)
         device = variables[0].device

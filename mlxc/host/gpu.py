@@ -18,13 +18,13 @@ from importlib.machinery import ModuleSpec
 from itertools import chain, combinations_with_replacement, groupby
 from types import ModuleType
 
-import torch
 from torch import Tensor
 
 from mlxc.errors import IncompatibleHost, Unsupported
 from mlxc.host import dispersion, grad, ks, numint, seam
-from mlxc.host.arrays import from_torch, in_order_with, to_torch
-from mlxc.host.entry import VARIABLES, Registered
+from mlxc.host.arrays import GPU, from_torch, in_order_with, to_torch, without_gpu
+from mlxc.host.entry import VARIABLES, Registered, where_local
+from mlxc.xc.density import require_finite, require_not_negative
 
 #: GPU4PySCF versions that the hooks were made for.
 VERSIONS = "1.9"
@@ -71,13 +71,16 @@ class GridFunctional:
 
 
 def _variables(inp, spin: int) -> tuple[Tensor, ...]:
-    """The variables of a meta-GGA, zero where the type of functional has none."""
+    """The variables of a meta-GGA, checked as on the CPU; zero where the type of functional has none."""
     rho = to_torch(inp["rho"])
+    require_not_negative(rho)
     columns = []
     for kind, components in COMPONENTS.items():
         if kind != "lapl":
             shape = (len(rho), components[spin])
-            columns += list((to_torch(inp[kind]).reshape(shape) if kind in inp else rho.new_zeros(shape)).T)
+            column = to_torch(inp[kind]).reshape(shape) if kind in inp else rho.new_zeros(shape)
+            require_finite(column)
+            columns += list(column.T)
     return tuple(columns)
 
 
@@ -128,8 +131,8 @@ def _init_xcfuns(original, xc_code, spin, omega=None):
 def _refuse(original, owner, *args, **kwargs):
     """Excitations by exact exchange alone: the fraction is all they ask a functional for."""
     if entry := seam.local_hybrid(getattr(getattr(owner, "_scf", owner), "xc", None)):
-        raise Unsupported(f"{entry.name} in {original.__qualname__}, which leaves its local exchange out: on a GPU its "
-                          "energies and forces work, all of GPU4PySCF with mlxc_rs")
+        raise Unsupported(f"{entry.name} in {original.__qualname__}, which leaves its local exchange out: "
+                          f"{where_local(GPU)}")
     return original(owner, *args, **kwargs)
 
 
@@ -150,6 +153,7 @@ HOOKS: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "grad.tduhf.Gradients.kernel": (dispersion.excited_state_gradient, ("self",)),
     "grad.tdrks_ris.Gradients.kernel": (dispersion.excited_state_gradient, ("self",)),
     "tdscf.ris.RisBase.build": (_refuse, ("self",)),
+    "tdscf.ris.RisBase.get_ab": (_refuse, ("self",)),
     "tdscf.uhf.gen_uhf_response_sf": (_refuse, ("mf",)),
     "tdscf.uhf.get_ab_sf": (_refuse, ("mf",)),
 }
@@ -248,8 +252,10 @@ def require():
         raise
     except Exception as error:  # a missing package, or a library for another CUDA
         raise Unsupported(f"GPU4PySCF cannot be imported ({type(error).__name__}: {error}): {INSTALL}") from error
-    if not torch.cuda.is_available():
-        built = torch.version.cuda
-        reason = f"it is made for CUDA {built}; is the driver too old for that?" if built else "it was built for CPUs"
-        raise Unsupported(f"torch {torch.__version__} cannot use the GPU: {reason}; install torch for the CUDA of this "
-                          "machine (pytorch.org, get started)")
+    if reason := without_gpu():
+        raise Unsupported(f"no calculation on a GPU: {reason}")
+
+
+def versions() -> dict[str, str]:
+    """Of what computes on a GPU, once it is imported."""
+    return {name: sys.modules[name].__version__ for name in ("gpu4pyscf", "cupy")}

@@ -11,7 +11,7 @@ from pyscf.dft import libxc
 
 from mlxc.errors import DomainWarning, InvalidInput, Unsupported
 from mlxc.host import dispersion, seam
-from mlxc.host.entry import WHERE_LOCAL
+from mlxc.host.entry import where_local
 from mlxc.structure import elements
 from mlxc.zoo import outside_domain
 
@@ -59,7 +59,7 @@ def _create(kind: str, mol, xc: str):
 def _require_molecule(entry, otherwise: bool):
     """Refuses two-component and periodic calculations with a local hybrid."""
     if otherwise and entry.is_local:
-        raise Unsupported(f"{entry.name} with two-component orbitals or in a periodic system: {WHERE_LOCAL}")
+        raise Unsupported(f"{entry.name} with two-component orbitals or in a periodic system: {where_local()}")
 
 
 def attach(mf, name: str, disp: bool = False):

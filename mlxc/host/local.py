@@ -198,7 +198,7 @@ def part(ni: numint.NumInt, mol: gto.Mole, functional, max_memory: float, device
         device: of the tensors.
     """
     settings = getattr(ni, "_local_settings", Settings())
-    key = _key(functional, settings, mol)
+    key = (*_key(functional, settings, mol), device)
     if getattr(ni, "_local_key", None) != key:
         ni._local_part = ni._local_key = None  # its memory is free for the new one
         budget = max(MEMORY_SHARE * free_memory(device, max_memory), LEAST_MEMORY)

@@ -13,8 +13,8 @@ from pyscf.scf import hf
 
 from mlxc.errors import Unsupported
 from mlxc.host import local, seam
-from mlxc.host.arrays import device_of, in_order_with
-from mlxc.host.entry import WHERE_LOCAL
+from mlxc.host.arrays import CPU, device_of, from_torch, in_order_with, to_torch
+from mlxc.host.entry import where_local
 
 
 def install():
@@ -32,9 +32,9 @@ def closed_shell(original, ni, mol, grids, xc_code, dms, *args, **kwargs):
     entry = seam.local_hybrid(xc_code)
     if entry is None or np.ndim(dms) == 2:
         return xc_matrix(original, ni, mol, grids, xc_code, dms, *args, **kwargs)
-    if device_of(dms).type != "cpu" or np.ndim(dms) != 3:
-        raise Unsupported(f"{entry.name} with several density matrices, or with orbitals in their place, on a GPU: "
-                          f"{WHERE_LOCAL}")
+    if device_of(dms) != CPU or np.ndim(dms) != 3:
+        raise Unsupported(f"{entry.name} with density matrices of shape {tuple(np.shape(dms))}: expected one, "
+                          f"(nao, nao), or on the CPU several, (n, nao, nao); {where_local(device_of(dms))}")
     found = [xc_matrix(original, ni, mol, grids, xc_code, dm, *args, **kwargs) for dm in dms]
     return tuple(np.array(x) for x in zip(*found, strict=True))
 
@@ -45,11 +45,13 @@ def xc_matrix(original, ni, mol, grids, xc_code, dms, relativity=0, hermi=1, max
     if entry is None:
         return original(ni, mol, grids, xc_code, dms, relativity, hermi, max_memory, verbose)
     if hasattr(mol, "lattice_vectors"):
-        raise Unsupported(f"{entry.name} in a periodic system: {WHERE_LOCAL}")
+        raise Unsupported(f"{entry.name} in a periodic system: {where_local()}")
     entry.require_omega(ni.omega)
     electrons, energy, matrix = original(ni, mol, grids, entry.semilocal, dms, relativity, hermi, max_memory, verbose)
-    device = device_of(dms)
-    with in_order_with(dms):
+    device = device_of(matrix)
+    with in_order_with(matrix):
+        if device_of(dms) != device:  # GPU4PySCF takes NumPy's arrays too
+            dms = from_torch(to_torch(dms).to(device), matrix)
         part = local.part(ni, mol, entry.on(device), max_memory, device)
         added, potential = part.energy_and_potential(dms, getattr(ni, "_occupied_only", False))
     return electrons, energy + added, matrix + potential
@@ -66,7 +68,7 @@ def same_settings(original, ni):
 
 def _refuse_two_components(original, ni, mol, grids, xc_code, *args, **kwargs):
     if entry := seam.local_hybrid(xc_code):
-        raise Unsupported(f"{entry.name} with two-component orbitals (GKS): {WHERE_LOCAL}")
+        raise Unsupported(f"{entry.name} with two-component orbitals (GKS): {where_local()}")
     return original(ni, mol, grids, xc_code, *args, **kwargs)
 
 

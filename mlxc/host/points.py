@@ -55,13 +55,13 @@ class GridBlocks:
         budget = 1e6 * max_memory
         self.needed_mb = (fixed + COMFORTABLE * point) / 1e6
         fitting_points = int((budget - fixed) / point)
+        left = f"{max_memory:.0f} MB are left, of max_memory or of a GPU"
         if fitting_points < SMALLEST:
-            raise InvalidInput(f"max_memory = {max_memory:.0f} MB: the local exchange needs at least "
-                               f"{(fixed + SMALLEST * point) / 1e6:.0f} MB, and {self.needed_mb:.0f} MB to be fast")
+            raise InvalidInput(f"{left}: the local exchange needs at least {(fixed + SMALLEST * point) / 1e6:.0f} MB, "
+                               f"and {self.needed_mb:.0f} MB to be fast")
         if fitting_points < COMFORTABLE:
-            warnings.warn(f"max_memory = {max_memory:.0f} MB: the local exchange needs {self.needed_mb:.0f} MB; "
-                          f"it goes on with blocks of {fitting_points} grid points, slowly", MemoryWarning,
-                          stacklevel=4)
+            warnings.warn(f"{left}: the local exchange needs {self.needed_mb:.0f} MB; it goes on with blocks of "
+                          f"{fitting_points} grid points, slowly", MemoryWarning, stacklevel=4)
         self.block = min(BLOCK, max(min(fitting_points, COMFORTABLE), fitting_points // 4))
         spare = budget - fixed - self.block * point
         spare -= self.fitting.keep_integrals(spare / 2)

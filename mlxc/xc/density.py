@@ -76,16 +76,26 @@ def variables_from_rows(rho: Tensor) -> tuple[Tensor, ...]:
                              "n, ∇n, τ: pass the density, its gradient and tau (PySCF's MGGA layout)")
     if rho.shape[-2] == 6:
         rho = torch.cat((rho[..., :4, :], rho[..., 5:, :]), dim=-2)
-    if not torch.isfinite(rho).all():
-        raise InvalidDensity("the density on the grid holds NaN or infinity: check the density matrix "
-                             "(a diverged SCF, a damaged checkpoint file)")
-    if (rho[..., 0, :] < -NEGATIVE_DENSITY).any():
-        raise InvalidDensity(f"the density is negative, down to {float(rho[..., 0, :].min()):.2e} bohr⁻³; "
-                             "a density matrix must have no negative occupation")
+    require_finite(rho)
+    require_not_negative(rho[..., 0, :])
     if rho.ndim == 2:
         return rho[0], (rho[1:4] ** 2).sum(0), rho[4]
     (a, b) = rho
     return (a[0], b[0], (a[1:4] ** 2).sum(0), (a[1:4] * b[1:4]).sum(0), (b[1:4] ** 2).sum(0), a[4], b[4])
+
+
+def require_finite(values: Tensor):
+    """Raises InvalidDensity where what is made of a density holds NaN or infinity."""
+    if not torch.isfinite(values).all():
+        raise InvalidDensity("the density on the grid holds NaN or infinity: check the density matrix "
+                             "(a diverged SCF, a damaged checkpoint file)")
+
+
+def require_not_negative(n: Tensor):
+    """Raises InvalidDensity where a density is negative by more than round-off."""
+    if (n < -NEGATIVE_DENSITY).any():
+        raise InvalidDensity(f"the density is negative, down to {float(n.min()):.2e} bohr⁻³; "
+                             "a density matrix must have no negative occupation")
 
 
 #: Round-off of a density that is still taken for zero, bohr⁻³.

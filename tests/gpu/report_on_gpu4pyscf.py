@@ -63,7 +63,8 @@ def refusals() -> list[str]:
 
     mf, said = gpu4pyscf.dft.UKS(gto.M(atom="O 0 0 0; H 0 0 0.97", spin=1, verbose=0), xc="mlxc_lh"), []
     mf.mo_coeff = mf.mo_occ = mf.mo_energy = np.zeros((2, 1))
-    for attempt in (lambda: ris.TDA(mf).build(), lambda: spin_flip.gen_uhf_response_sf(mf, collinear="col"),
+    for attempt in (lambda: ris.TDA(mf).build(), lambda: ris.TDA(mf).get_ab(),
+                    lambda: spin_flip.gen_uhf_response_sf(mf, collinear="col"),
                     lambda: spin_flip.get_ab_sf(mf, collinear="col")):
         try:
             attempt()

@@ -13,7 +13,7 @@ import torch
 from pyscf import dft, gto, lib
 
 import mlxc
-from mlxc.host import arrays, local, seam
+from mlxc.host import arrays, local, numint, seam
 from mlxc.host.local_gradient import local_gradient
 from mlxc.xc.derivatives import chunk, xc_rows
 from tests.gpu.virtual_device import NAME, OnDevice, VirtualDevice
@@ -119,6 +119,33 @@ def test_the_local_part_is_made_again_for_another_device(device, oh):
     here = local.part(ni, mol, entry.functional, 1000.0)
     there = local.part(ni, mol, entry.on(device), 1000.0, device)
     assert there is not here and there is local.part(ni, mol, entry.on(device), 1000.0, device)
+
+
+def test_a_density_matrix_of_numpys_follows_the_others(device, oh):
+    """GPU4PySCF takes it, and gives matrices of the device."""
+    mol, dm = oh
+    def semilocal(ni, mol, grids, xc_code, dms, *args):
+        return 9, 0.0, torch.zeros(dm.shape, dtype=torch.float64, device=device)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(numint, "from_torch", lambda tensor, like: tensor)
+        patch.setattr(local, "from_torch", lambda tensor, like: tensor)
+        found = [numint.xc_matrix(semilocal, _coarse(), mol, None, "mlxc_lh", x)
+                 for x in (dm, torch.from_numpy(np.array(dm)).to(device))]
+    assert isinstance(found[0][2], OnDevice)
+    torch.testing.assert_close(found[0][2].held, found[1][2].held, rtol=0, atol=1e-13)
+
+
+def _coarse():
+    ni = dft.numint.NumInt()
+    ni._local_settings = local.Settings(grid_level=0)
+    return ni
+
+
+def test_several_density_matrices_are_refused_there(device):
+    dms = torch.zeros(2, 3, 3, dtype=torch.float64).to(device)
+    with pytest.raises(mlxc.Unsupported, match=r"mlxc_lh with density matrices of shape \(2, 3, 3\): .* on a GPU"):
+        numint.closed_shell(None, dft.numint.NumInt(), None, None, "mlxc_lh", dms)
 
 
 def test_memory_that_counts_is_the_devices(monkeypatch):

@@ -46,7 +46,7 @@ def test_names_are_refused_as_on_the_cpu(report):
 
 
 def test_excitations_by_exact_exchange_alone_are_refused(report):
-    assert len(report["excitations"]) == 3
+    assert len(report["excitations"]) == 4
     assert all("mlxc_lh" in said and "leaves its local exchange out" in said for said in report["excitations"])
 
 

@@ -11,7 +11,7 @@ import torch
 
 import mlxc
 from mlxc.errors import IncompatibleHost, Unsupported
-from mlxc.host import gpu, grad, numint, seam
+from mlxc.host import gpu, seam
 from mlxc.host.gpu import GridFunctional, labels
 
 #: A package with the functions that are wrapped; the one that is called returns its arguments.
@@ -32,7 +32,12 @@ MODULES = {
     "scf/__init__": "",
     "scf/soscf": "class _CIAH_SOSCF:\n    def build(mf): ...",
     "tdscf/__init__": "from gpu4pyscf.tdscf import ris, uhf",
-    "tdscf/ris": "class RisBase:\n    def build(self):\n        return 'built'",
+    "tdscf/ris": """
+        class RisBase:
+            def build(self):
+                return "built"
+            def get_ab(self, mf=None): ...
+        """,
     "tdscf/uhf": "def gen_uhf_response_sf(mf, hermi=0): ...\ndef get_ab_sf(mf): ...",
     "grad/__init__": "from gpu4pyscf.grad import rhf, rks, tdrhf, tdrks_ris, tduhf, uhf, uks",
     **{f"grad/{name}": "class Gradients:\n    def kernel(self, xy=None): ..."
@@ -101,6 +106,8 @@ def test_what_evaluates_no_functional_refuses_local_hybrids(package):
     assert Excitations("mlxc_rs").build() == Excitations("pbe0").build() == "built"
     with pytest.raises(Unsupported, match="mlxc_lh in RisBase.build, which leaves its local exchange out"):
         Excitations("mlxc_lh").build()
+    with pytest.raises(Unsupported, match="mlxc_lh in RisBase.get_ab, .*: on a GPU .* more after mf.to_cpu"):
+        Excitations("mlxc_lh").get_ab()
     for function in (tdscf.uhf.gen_uhf_response_sf, tdscf.uhf.get_ab_sf):
         with pytest.raises(Unsupported, match=f"mlxc_lh in {function.__name__}"):
             function(types.SimpleNamespace(xc="mlxc_lh"))
@@ -156,13 +163,6 @@ def test_importing_mlxc_imports_nothing_of_it():
     assert done.stdout.strip() == "[]"
 
 
-def test_the_cpus_functions_take_part():
-    """One source: what is wrapped around GPU4PySCF's functions is what is wrapped around PySCF's."""
-    hooks = {path: hook for path, (hook, _) in gpu.HOOKS.items()}
-    assert hooks["dft.numint.NumInt.nr_uks"] is numint.xc_matrix
-    assert hooks["grad.uhf.Gradients.grad_elec"] is grad.with_local_part
-
-
 def test_labels_are_libxcs():
     found = labels("MGGA", 0, 3)
     assert found["zk"] == [0] and found["vtau"] == [3] and found["v2sigmatau"] == [8] and found["v3tau3"] == [19]
@@ -181,10 +181,24 @@ def test_every_label_has_its_components(xc_type, spin, order, sizes):
     assert {label: len(rows) for label, rows in labels(xc_type, spin, order).items()} == sizes
 
 
-def test_the_grids_functional_refuses_what_the_entry_refuses():
-    n = {"rho": torch.ones(4, 2, dtype=torch.float64), "sigma": torch.ones(4, 3, dtype=torch.float64),
-         "tau": torch.ones(4, 2, dtype=torch.float64)}
+@pytest.fixture
+def inputs():
+    return {kind: torch.ones(4, count, dtype=torch.float64) for kind, count in
+            (("rho", 2), ("sigma", 3), ("tau", 2))}
+
+
+@pytest.mark.parametrize("kind, value, says", [
+    ("rho", float("nan"), "NaN or infinity"), ("tau", float("inf"), "NaN or infinity"),
+    ("rho", -0.1, "the density is negative, down to -1.00e-01"),
+])
+def test_densities_are_checked_as_on_the_cpu(inputs, kind, value, says):
+    inputs[kind][2, 1] = value
+    with pytest.raises(mlxc.InvalidDensity, match=says):
+        GridFunctional(seam.find("mlxc_rs"), None).compute(inputs)
+
+
+def test_the_grids_functional_refuses_what_the_entry_refuses(inputs):
     with pytest.raises(Unsupported, match="local hybrid"):
-        GridFunctional(seam.find("mlxc_lh"), None).compute(n)
+        GridFunctional(seam.find("mlxc_lh"), None).compute(inputs)
     with pytest.raises(mlxc.InvalidInput, match="omega is set to 0.9"):
-        GridFunctional(seam.find("mlxc_rs"), 0.9).compute(n)
+        GridFunctional(seam.find("mlxc_rs"), 0.9).compute(inputs)

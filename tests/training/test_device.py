@@ -38,7 +38,7 @@ MAKERS = (random_functional, random_local_hybrid, relaxed)
 
 def there(monkeypatch, gpus: int, built: bool = True):
     """So many GPUs, and a PyTorch that can use them or cannot."""
-    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: built)
+    monkeypatch.setattr(torch.version, "cuda", "13.0" if built else None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
 
@@ -57,8 +57,8 @@ def test_a_gpu_is_the_one_that_is_named_or_the_process_s_own(monkeypatch, name, 
 @pytest.mark.parametrize("name, gpus, built, reason", [
     ("gpu", 1, True, "--device gpu: expected cpu, cuda or cuda:N, with the number"),
     ("cuda:", 1, True, "--device cuda:: expected cpu, cuda or cuda:N, with the number"),
-    ("cuda", 0, False, r"--device cuda: PyTorch .* was built without CUDA: install .*, or leave --device out"),
-    ("cuda", 0, True, "--device cuda: PyTorch finds no NVIDIA GPU: check that nvidia-smi .*, or leave --device out"),
+    ("cuda", 0, False, r"--device cuda: torch .* was built without CUDA: install .*; or leave --device out"),
+    ("cuda", 0, True, "--device cuda: torch .* finds no NVIDIA GPU: check that nvidia-smi .*; or leave --device out"),
     ("cuda:2", 2, True, "--device cuda:2: PyTorch finds cuda:0, cuda:1 only: give one of them, or leave --device out"),
 ])
 def test_a_gpu_that_is_not_there_is_an_error(monkeypatch, name, gpus, built, reason):
@@ -74,12 +74,14 @@ def test_it_ends_a_command_before_anything_is_computed(monkeypatch, tmp_path, co
     monkeypatch.setattr(module.configuration, "read", lambda _: pytest.fail("the configuration was read"))
     more = {"leave_out": ["--group", "x"], "refine": ["model.toml"]}.get(command, [])
     monkeypatch.setattr(sys, "argv", [command, "config.toml", *more, "--device", "cuda"])
-    with pytest.raises(SystemExit, match=f"{command}: --device cuda: PyTorch finds no NVIDIA GPU"):
+    with pytest.raises(SystemExit, match=f"{command}: --device cuda: torch .* finds no NVIDIA GPU"):
         module.main()
 
 
 def test_terms_take_half_of_what_is_free_on_a_gpu(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10 * (1 + device.index), 1000))
+    kept = [4]
+    monkeypatch.setattr(torch.cuda, "empty_cache", kept.clear)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10 * (1 + device.index) - sum(kept), 1000))
     assert Place(torch.device("cuda", 1)).room == 10 and HERE.room == float("inf")
 
 
