@@ -188,3 +188,4 @@ def test_a_shipped_model_is_read_once_in_any_case(card_path, monkeypatch):
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_shipped_model_loads(name):
     assert zoo.load(name).name == name
+    assert zoo.card(name)["training"].get("train_on_test", False) == name.endswith("_all")
