@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import numpy as np
 from pyscf import lib
 from pyscf.soscf import newton_ah
 from scipy.linalg import expm
 
-#: SCF settings that are tried one after another until one converges.
+#: SCF settings that are tried one after another until one converges, before a second-order solver is.
 ATTEMPTS: tuple[dict[str, float], ...] = ({}, {"level_shift": 0.3}, {"level_shift": 0.0, "damp": 0.5})
 
 #: Curvatures above minus this count as none, Ha.
@@ -22,25 +23,52 @@ SOFT = 1e-5
 SOLUTION = ("mo_coeff", "mo_energy", "mo_occ", "e_tot", "converged")
 
 
-def converge(mf, dm=None) -> int:
+def converge(mf, dm=None, responds: bool = True) -> int:
     """Runs the SCF with one after another of ATTEMPTS, each from the density of the one before, until it converges.
+
+    Where none does, a second-order solver goes downhill from the lowest energy so far; not with fractional occupations.
 
     Args:
         mf: not run yet; ``mf.converged`` says whether there is a solution.
         dm: density matrix to begin with, PySCF's guess if None.
+        responds: whether the functional has the second derivative that the second-order solver needs.
 
     Returns:
         Number of cycles, of all attempts.
     """
     cycles = 0
+    lowest: dict = {}
     for number, attempt in enumerate(ATTEMPTS):
         for name, value in attempt.items():
             setattr(mf, name, value)
         mf.kernel(dm0=mf.make_rdm1() if number else dm)
         cycles += mf.cycles
         if mf.converged:
-            break
+            return cycles
+        if not lowest or mf.e_tot < lowest["e_tot"]:
+            lowest = _solution(mf)
+    if responds and not np.any(mf.mo_occ % 1):
+        cycles += go_downhill(mf, lowest["mo_coeff"], lowest["mo_occ"])
     return cycles
+
+
+def go_downhill(mf, mo_coeff: np.ndarray, mo_occ: np.ndarray) -> int:
+    """Gives an object the solution of a second-order solver that begins with these orbitals; returns its cycles.
+
+    They should be near it: from a poor start PySCF's solver climbs (stretched H₂ after a large rotation).
+
+    Source: doi:10.1063/1.4979213.
+    """
+    solver, cycles = mf.newton(), count()
+    solver.callback = lambda _: next(cycles)
+    solver.kernel(mo_coeff, mo_occ)
+    for name in SOLUTION:
+        setattr(mf, name, getattr(solver, name))
+    return next(cycles)
+
+
+def _solution(mf) -> dict:
+    return {name: getattr(mf, name) for name in SOLUTION}
 
 
 def occupy(mf, n_alpha: float, n_beta: float):
@@ -83,8 +111,10 @@ def stabilised(mf, follow_ups: int, grid_level: int | None = None) -> bool:
             curvature, rotated = softest_rotation(mf)
         if curvature >= -FLAT or restart == follow_ups:
             break
-        before = {name: getattr(mf, name) for name in SOLUTION}
+        before = _solution(mf)
         mf.kernel(dm0=mf.make_rdm1(rotated, mf.mo_occ))
+        if not mf.converged and mf.e_tot < before["e_tot"]:
+            go_downhill(mf, mf.mo_coeff, mf.mo_occ)
         gain = before["e_tot"] - mf.e_tot
         if not mf.converged or gain < SOFT:
             soft = bool(mf.converged and abs(gain) < SOFT)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pyscf import dft, gto
+from pyscf import dft, gto, scf
 
 from mlxc import solution
 
@@ -83,6 +83,44 @@ def test_attempts_follow_each_other_until_one_converges(monkeypatch):
     mf.grids.level = 0
     cycles = solution.converge(mf)
     assert mf.converged and mf.level_shift == 0.2 and cycles == mf.cycles + 2
+
+
+def water(xc: str = "pbe"):
+    mf = dft.RKS(gto.M(atom="O 0 0 0; H 0 0 0.96; H 0.93 0 -0.24", basis="6-31g", verbose=0), xc=xc)
+    mf.grids.level = 0
+    return mf
+
+
+@pytest.mark.parametrize("xc", ("pbe", "mlxc_lh"))
+def test_a_second_order_solver_follows_where_nothing_converges(monkeypatch, xc):
+    monkeypatch.setattr(solution, "ATTEMPTS", ({"max_cycle": 4, "level_shift": 5.0}, {"level_shift": 9.0}))
+    found, without = water(xc), water(xc)
+    cycles = solution.converge(found)
+    assert found.converged and found.e_tot == pytest.approx(water(xc).kernel(), abs=1e-7)
+    assert 8 < cycles < 15 and isinstance(found, dft.rks.RKS) and not hasattr(found, "_scf")
+    assert solution.converge(without, responds=False) == 8 and not without.converged
+    assert without.e_tot > found.e_tot
+
+
+def test_fractional_occupations_are_not_for_the_second_order_solver(monkeypatch):
+    monkeypatch.setattr(solution, "ATTEMPTS", ({"max_cycle": 1},))
+    mf = dft.UKS(gto.M(atom="Be", basis="6-31g", verbose=0), xc="pbe")
+    solution.occupy(mf, 2, 1.5)
+    assert solution.converge(mf) == 1 and not mf.converged and mf.mo_occ.sum() == 3.5
+
+
+def test_a_restart_that_does_not_converge_goes_downhill(monkeypatch):
+    mf, kernel = symmetric_h2(), scf.hf.SCF.kernel
+    saddle = mf.e_tot
+
+    def unfinished(mf, dm0=None):
+        mf.max_cycle = 1
+        kernel(mf, dm0)
+        mf.max_cycle = 50
+
+    monkeypatch.setattr(scf.hf.SCF, "kernel", unfinished)
+    assert solution.stabilised(mf, 3) is True
+    assert mf.converged and mf.e_tot < saddle - 0.1 and mf.spin_square()[0] == pytest.approx(1, abs=0.05)
 
 
 def test_another_grid_serves_the_analysis_alone(monkeypatch):

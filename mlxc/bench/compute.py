@@ -71,7 +71,7 @@ def compute(job: Job, method: Method, protocol: Protocol) -> dict[str, Any]:
     mf.conv_tol, mf.max_cycle, mf.init_guess = protocol.conv_tol, protocol.max_cycle, protocol.guess
     if job.electrons:
         occupy(mf, *job.electrons)
-    cycles = converge(mf, _guess(mf, job))
+    cycles = converge(mf, _guess(mf, job), method.responds)
     checked = mf.converged and job.is_open and protocol.follow_ups and method.responds
     stable = stabilised(mf, protocol.follow_ups, protocol.stability_grid_level) if checked else None
     occupied, levels = np.ravel(mf.mo_occ) > 0, np.ravel(mf.mo_energy)

@@ -22,8 +22,8 @@ class Protocol:
         conv_tol: SCF convergence of the energy, Ha.
         max_cycle: SCF cycles of each attempt.
         guess: initial density.
-        attempts: SCF settings that are tried one after another until one converges; what converges with none keeps
-            its last energy and is counted as a failure.
+        attempts: SCF settings that are tried one after another until one converges, and the solver that follows
+            (`mlxc.solution.converge`); what converges with none keeps its last energy and is counted as a failure.
         follow_ups: how often the SCF of an open shell starts again along a direction in which its energy goes down
             (internal stability, `mlxc.solution.stabilised`); 0 for no analysis.
         stability_grid_level: grid level of that analysis.
@@ -39,7 +39,7 @@ class Protocol:
     conv_tol: float = 1e-8
     max_cycle: int = 50
     guess: str = "minao"
-    attempts: str = json.dumps(ATTEMPTS)
+    attempts: str = json.dumps([*ATTEMPTS, "second order"])
     follow_ups: int = 3
     stability_grid_level: int = 1
     dispersion: str = "D4 of a model's card; VV10; D4 of dftd4's functionals; D3(BJ) of rivals; none for hf"

@@ -87,7 +87,7 @@ def test_a_finer_grid_can_be_asked_for():
 def test_what_does_not_converge_says_so():
     water = Job("w", (("O", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 0.96)), ("H", (0.93, 0.0, -0.24))), 0, 0, "6-31g")
     found = result(water, "hf", max_cycle=1, conv_tol=1e-14)
-    assert found["converged"] is False and found["cycles"] == 3  # one per attempt
+    assert found["converged"] is False and found["cycles"] == 5  # three attempts, and the last
     assert -76.5 < found["e_scf"] < -75 and found["members"] is None
 
 
