@@ -19,6 +19,9 @@ FLAT = 1e-5
 #: grid's error, which the analysis takes for an instability: B and F⁺ gain or lose up to 5e-6 Ha on level 1.
 SOFT = 1e-5
 
+#: Curvatures below minus this are no error of the grid, Ha.
+STEEP = 1e-2
+
 #: What a solution consists of.
 SOLUTION = ("mo_coeff", "mo_energy", "mo_occ", "e_tot", "converged")
 
@@ -93,7 +96,7 @@ def stabilised(mf, follow_ups: int, grid_level: int | None = None) -> bool:
     Checked is the second derivative of the energy in real rotations between occupied and empty orbitals of each spin
     (internal stability). That makes the solution a local minimum with these electron numbers; that no other minimum
     lies lower, or one with complex orbitals or tilted spins, is not shown. Where a direction goes down, the SCF starts
-    again from there, and the better of the two solutions is kept.
+    again from there, without DIIS where that leads back, and the better of the two solutions is kept.
 
     Args:
         mf: converged; holds the solution found afterwards.
@@ -112,16 +115,28 @@ def stabilised(mf, follow_ups: int, grid_level: int | None = None) -> bool:
         if curvature >= -FLAT or restart == follow_ups:
             break
         before = _solution(mf)
-        mf.kernel(dm0=mf.make_rdm1(rotated, mf.mo_occ))
+        dm = mf.make_rdm1(rotated, mf.mo_occ)
+        mf.kernel(dm0=dm)
+        if curvature < -STEEP and before["e_tot"] - mf.e_tot < SOFT:
+            _without_extrapolation(mf, dm)
         if not mf.converged and mf.e_tot < before["e_tot"]:
             go_downhill(mf, mf.mo_coeff, mf.mo_occ)
         gain = before["e_tot"] - mf.e_tot
         if not mf.converged or gain < SOFT:
-            soft = bool(mf.converged and abs(gain) < SOFT)
+            soft = bool(mf.converged and abs(gain) < SOFT and curvature >= -STEEP)
             for name, value in before.items():
                 setattr(mf, name, value)
             return soft
     return curvature >= -FLAT
+
+
+def _without_extrapolation(mf, dm: np.ndarray):
+    """Runs the SCF without DIIS, which goes to the nearest stationary point, a saddle too; the plain one goes down."""
+    own, mf.diis = mf.diis, None
+    try:
+        mf.kernel(dm0=dm)
+    finally:
+        mf.diis = own
 
 
 @contextmanager

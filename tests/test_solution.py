@@ -35,7 +35,7 @@ def test_a_restart_that_gains_nothing_is_not_kept(monkeypatch):
     """The analysis reports an instability that is none: the same solution is there afterwards, and counts as stable."""
     mf = atom("Li", 1)
     before = mf.e_tot, mf.mo_coeff
-    monkeypatch.setattr(solution, "softest_rotation", lambda mf: (-1.0, mf.mo_coeff))
+    monkeypatch.setattr(solution, "softest_rotation", lambda mf: (-1e-3, mf.mo_coeff))
     assert solution.stabilised(mf, 1) is True
     assert mf.e_tot == before[0] and mf.mo_coeff is before[1]
 
@@ -107,6 +107,21 @@ def test_fractional_occupations_are_not_for_the_second_order_solver(monkeypatch)
     mf = dft.UKS(gto.M(atom="Be", basis="6-31g", verbose=0), xc="pbe")
     solution.occupy(mf, 2, 1.5)
     assert solution.converge(mf) == 1 and not mf.converged and mf.mo_occ.sum() == 3.5
+
+
+def test_a_restart_that_leads_back_to_a_saddle_is_made_without_diis():
+    """H₂ at 1.9 Å with mlxc_lh has a saddle with partly localised spins, to which DIIS returns from a unit step."""
+    mol = gto.M(atom="H 0 0 0; H 0 0 1.9", basis="aug-cc-pvdz", verbose=0)
+    mf = dft.UKS(mol, xc="mlxc_lh").density_fit(auxbasis="def2-universal-jkfit")
+    dm, n = mf.get_init_guess()[0], mol.nao // 2
+    guess = np.zeros((2, 2 * n, 2 * n))
+    guess[:, :n, :n], guess[:, n:, n:] = (np.multiply.outer(x, dm[a:a + n, a:a + n])
+                                          for x, a in (((1.5, 0.5), 0), ((0.5, 1.5), n)))
+    mf.kernel(dm0=guess)
+    saddle = mf.e_tot
+    assert solution.softest_rotation(mf)[0] < -0.1
+    assert solution.stabilised(mf, 1) is True and mf.diis is True
+    assert mf.e_tot < saddle - 0.01 and mf.spin_square()[0] == pytest.approx(0.87, abs=0.02)
 
 
 def test_a_restart_that_does_not_converge_goes_downhill(monkeypatch):
