@@ -27,9 +27,10 @@ SOLUTION = ("mo_coeff", "mo_energy", "mo_occ", "e_tot", "converged")
 
 
 def converge(mf, dm=None, responds: bool = True) -> int:
-    """Runs the SCF with one after another of ATTEMPTS, each from the density of the one before, until it converges.
+    """Runs the SCF with one after another of ATTEMPTS until it converges, each from the lowest energy so far.
 
-    Where none does, a second-order solver goes downhill from the lowest energy so far; not with fractional occupations.
+    Where that is above the energy of the first cycle, the next begins with the guess again. Where no attempt converges,
+    a second-order solver goes downhill from the lowest energy; not with fractional occupations.
 
     Args:
         mf: not run yet; ``mf.converged`` says whether there is a solution.
@@ -39,20 +40,27 @@ def converge(mf, dm=None, responds: bool = True) -> int:
     Returns:
         Number of cycles, of all attempts.
     """
-    cycles = 0
-    lowest: dict = {}
-    for number, attempt in enumerate(ATTEMPTS):
+    guess = start = mf.get_init_guess(mf.mol, mf.init_guess) if dm is None else dm
+    cycles, tried = 0, []
+    for attempt in ATTEMPTS:
         for name, value in attempt.items():
             setattr(mf, name, value)
-        mf.kernel(dm0=mf.make_rdm1() if number else dm)
+        mf.kernel(dm0=start)
         cycles += mf.cycles
         if mf.converged:
             return cycles
-        if not lowest or mf.e_tot < lowest["e_tot"]:
-            lowest = _solution(mf)
+        tried.append(_solution(mf))
+        lowest = min(tried, key=lambda solution: solution["e_tot"])
+        lost = lowest["e_tot"] > _after_one_cycle(mf, guess)
+        start = guess if lost else mf.make_rdm1(lowest["mo_coeff"], lowest["mo_occ"])
     if responds and not np.any(mf.mo_occ % 1):
         cycles += go_downhill(mf, lowest["mo_coeff"], lowest["mo_occ"])
     return cycles
+
+
+def _after_one_cycle(mf, dm) -> float:
+    mo_energy, mo_coeff = mf.eig(mf.get_fock(dm=dm), mf.get_ovlp())
+    return mf.energy_tot(mf.make_rdm1(mo_coeff, mf.get_occ(mo_energy, mo_coeff)))
 
 
 def go_downhill(mf, mo_coeff: np.ndarray, mo_occ: np.ndarray) -> int:

@@ -85,6 +85,25 @@ def test_attempts_follow_each_other_until_one_converges(monkeypatch):
     assert mf.converged and mf.level_shift == 0.2 and cycles == mf.cycles + 2
 
 
+def test_an_attempt_that_goes_away_from_the_guess_is_not_followed(monkeypatch):
+    """The second begins with the guess where the first ended above it, and with the first one's density where not."""
+    kernel, starts = scf.hf.SCF.kernel, []
+
+    def watched(mf, dm0=None):
+        starts.append(dm0)
+        kernel(mf, dm0)
+        if len(starts) == 1:
+            mf.e_tot += away
+
+    monkeypatch.setattr(scf.hf.SCF, "kernel", watched)
+    monkeypatch.setattr(solution, "ATTEMPTS", ({"max_cycle": 3}, {"max_cycle": 50}))
+    for away in (0.0, 100.0):
+        starts.clear()
+        mf = water()
+        assert solution.converge(mf) > 3 and mf.converged
+        assert np.allclose(starts[1], starts[0]) == (away > 0)
+
+
 def water(xc: str = "pbe"):
     mf = dft.RKS(gto.M(atom="O 0 0 0; H 0 0 0.96; H 0.93 0 -0.24", basis="6-31g", verbose=0), xc=xc)
     mf.grids.level = 0
