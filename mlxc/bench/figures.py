@@ -13,8 +13,9 @@ from mlxc.bench.metrics import Column
 STYLES = (("#d55e00", "o"), ("#0072b2", "P"), ("#009e73", "D"), ("#e69f00", "^"), ("#56b4e9", "v"), ("#999999", "s"),
           ("#cc79a7", "X"), ("#000000", "*"), ("#d55e00", "<"), ("#0072b2", ">"), ("#009e73", "h"), ("#e69f00", "p"))
 
-#: Ticks of logarithmic axes.
-TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+#: Ticks of logarithmic axes; where there are too many, those that are powers of ten.
+TICKS = [digit * 10.0**power for power in range(-6, 4) for digit in (1, 2, 5)]
+MOST_TICKS = 12
 
 
 def subplots(rows: int, columns: int, width: float, height: float):
@@ -34,9 +35,9 @@ def subplots(rows: int, columns: int, width: float, height: float):
 
 
 def style(number: int) -> dict[str, Any]:
-    """Colour and marker of the functional with this number."""
+    """Colour and marker of the functional with this number, and its layer: the first is in front."""
     color, marker = STYLES[number % len(STYLES)]
-    return {"color": color, "marker": marker}
+    return {"color": color, "marker": marker, "zorder": 3 - 0.01 * number}
 
 
 def subsets(entries: Sequence[Entry], columns: Sequence[Column]):
@@ -54,6 +55,8 @@ def subsets(entries: Sequence[Entry], columns: Sequence[Column]):
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     ticks = [t for t in TICKS if low <= t <= high]
+    if len(ticks) > MOST_TICKS:
+        ticks = [t for t in ticks if t in TICKS[::3]]
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
     ax.set_xlabel(f"mean absolute error, {entries[0].unit} (number of entries in brackets)")
