@@ -2,8 +2,8 @@
 
     python benchmarks/tail.py [mlxc_rs ...]
 
-r · (F_xc φ_H)/φ_H of `mlxc.host.physics.tail` from 4 to 24 bohr for the models named, all that come with mlxc by
-default, beside Hartree–Fock and PBE; the extrapolated values are printed. PBE does not bind the last electron of F⁻:
+r · (F_xc φ_H)/φ_H of `mlxc.host.physics.tail` from 4 to 24 bohr for the models named, mlxc_lh and mlxc_rs
+by default, beside Hartree–Fock and PBE; the extrapolated values are printed. PBE does not bind the last electron of F⁻:
 there it is the basis that does.
 """
 
@@ -60,7 +60,7 @@ def draw(curves: dict[str, dict[str, np.ndarray]], path: Path):
     for column, (system, found) in zip(axes.T, curves.items(), strict=True):
         for ax in column:
             ax.axhline(-1, color="black", linewidth=0.6)
-            for (label, values), (color, marker, line) in zip(found.items(), STYLES, strict=False):
+            for (label, values), (color, marker, line) in zip(found.items(), STYLES[:len(found)], strict=True):
                 ax.plot(DISTANCES, values, line, color=color, marker=marker, markevery=4, markersize=4.5, label=label,
                         linewidth=1.5)
             ax.grid(color="#dddddd", linewidth=0.6)
@@ -82,7 +82,7 @@ def draw(curves: dict[str, dict[str, np.ndarray]], path: Path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", default=zoo.names())
+    parser.add_argument("models", nargs="*", default=("mlxc_lh", "mlxc_rs"))
     parser.add_argument("--out", type=Path, default=FIGURE)
     arguments = parser.parse_args()
     functionals = {"Hartree–Fock": HartreeFock(), "PBE": semilocal()} | {m: zoo.load(m) for m in arguments.models}

@@ -6,7 +6,8 @@ from mlxc.zoo.card import Card
 
 #: Sections in the order of reading, with their titles; the weights are an affair of the store.
 SECTIONS = {"ensemble": "mean of several functionals of one form", "exchange": "exact exchange (omega in 1/bohr)",
-            "network": "network", "domain": "trained on", "dispersion": "D4 dispersion, asked for (a2 in bohr)",
+            "network": "network", "uncertainty": "spread of the members, calibrated", "domain": "trained on",
+            "dispersion": "D4 dispersion, asked for (a2 in bohr)",
             "grid": "grid", "training": "training", "benchmark": "benchmark"}
 
 

@@ -3,6 +3,7 @@
     mini                            computed by the project, part of the package
     ions-radicals:smoke|core|all    reactions of ions and radicals, of the reference folder (--data)
     one-electron, fractional, dissociation, anions, sensitivity        laws of physics; nothing is needed
+    physics                         all five of these
     ionisation[:all], dipoles[:all], polarizabilities[:all]    of the reference folder; up to four heavy atoms, or all
     PATH.json                       a manifest of reactions (data/README.md)
 """
