@@ -69,8 +69,8 @@ def distribution(entries: Sequence[Entry], columns: Sequence[Column]):
     figure, axes = subplots(1, 1, 7.5, 0.5 * len(columns) + 1.2)
     ax, generator = axes[0, 0], np.random.default_rng(0)
     # one functional that is far off, such as Hartree–Fock, would leave the others no room
-    typical = np.median([np.percentile([abs(c.errors[e.id]) for e in entries], 97) for c in columns])
-    limit = max(1.2 * typical, 5.0 if entries[0].unit == "kcal/mol" else 0.0)
+    large, middle = np.percentile([[abs(c.errors[e.id]) for e in entries] for c in columns], (97, 50), axis=1)
+    limit = 1.2 * max(np.median(large), *sorted(middle)[:-1], 4.0 if entries[0].unit == "kcal/mol" else 0.0)
     for number, c in enumerate(columns):
         errors = np.array([c.errors[e.id] for e in entries])
         y = len(columns) - 1 - number
