@@ -40,19 +40,21 @@ def converge(mf, dm=None, responds: bool = True) -> int:
     Returns:
         Number of cycles, of all attempts.
     """
-    guess = start = mf.get_init_guess(mf.mol, mf.init_guess) if dm is None else dm
-    cycles, tried = 0, []
-    for attempt in ATTEMPTS:
+    guess = mf.get_init_guess(mf.mol, mf.init_guess) if dm is None else dm
+    cycles, first = 0, np.inf
+    lowest: dict = {}
+    for number, attempt in enumerate(ATTEMPTS):
         for name, value in attempt.items():
             setattr(mf, name, value)
-        mf.kernel(dm0=start)
+        if number == 1:
+            first = _after_one_cycle(mf, guess)
+        follows = lowest and lowest["e_tot"] <= first
+        mf.kernel(dm0=mf.make_rdm1(lowest["mo_coeff"], lowest["mo_occ"]) if follows else guess)
         cycles += mf.cycles
         if mf.converged:
             return cycles
-        tried.append(_solution(mf))
-        lowest = min(tried, key=lambda solution: solution["e_tot"])
-        lost = lowest["e_tot"] > _after_one_cycle(mf, guess)
-        start = guess if lost else mf.make_rdm1(lowest["mo_coeff"], lowest["mo_occ"])
+        if not lowest or mf.e_tot < lowest["e_tot"]:
+            lowest = _solution(mf)
     if responds and not np.any(mf.mo_occ % 1):
         cycles += go_downhill(mf, lowest["mo_coeff"], lowest["mo_occ"])
     return cycles
