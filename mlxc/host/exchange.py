@@ -209,17 +209,21 @@ class LocalExchange:
             some = [s.orbitals.scaled[:, start:start + group] for s in states]
             signs = [s.orbitals.sign[start:start + group] for s in states]
             moments = [torch.zeros(c.shape[1], nao, naux, dtype=torch.float64, device=self.device) for c in some]
-            for number, points in self.grid((f != 0).any(0), generous=True):
-                potentials, ao = self.grid.potentials(number, points).T, self.grid.orbitals(points)
-                for c, m, weight in zip(some, moments, f[:, points], strict=True):
-                    for j, phi in enumerate(c.T @ ao):
-                        m[j].addmm_(ao * (weight * phi), potentials)
+            self.add_moments(moments, some, f)
             for k, c, sign, m in zip(fock, some, signs, moments, strict=True):
                 for j in range(len(m)):
                     m[j] = sign[j] * self.fitting.solve(m[j])
                 for part, half in self.fitting.half_transformed(c):
                     k += torch.einsum("jmp,pnj->mn", m[:, :, part], half)
         return -0.5 * (fock + fock.mT)
+
+    def add_moments(self, moments: list[Tensor], orbitals: list[Tensor], f: Tensor):
+        """Adds Σ_r f χ_μ φ_j V_P of each spin's orbitals φ_j, (nao, k), to arrays of shape (k, nao, naux)."""
+        for number, points in self.grid((f != 0).any(0), generous=True):
+            potentials, ao = self.grid.potentials(number, points).T, self.grid.orbitals(points)
+            for c, m, weight in zip(orbitals, moments, f[:, points], strict=True):
+                for j, phi in enumerate(c.T @ ao):
+                    m[j].addmm_(ao * (weight * phi), potentials)
 
     def _occupied_fock(self, states: list[_State], f: Tensor) -> Tensor:
         """F_μi = −½ [Σ_r f χ_μ G_i + Σ_Pj sign_j (P|μj) (J⁺ M)^P_ij], completed."""

@@ -6,13 +6,18 @@ With P = χχᵀ and v_μν(r) = Σ_P C^P_μν V_P(r), the Fock matrix of E = Σ
 
 It is linear in D and in f. A change X of the density matrix, and f¹ of the factor with it, change it by
 
-    K_f[X] + F[D; f¹],   K_f[X] = −½ Σ_P (W̃^P X B^P + B^P X W̃^P),   B^P_μν = (P|μν)
+    K_f[X] + F[D; f¹],   K_f[X] = −½ Σ_r f (v X P + P X v),   F[D; f¹] = −½ Σ_r f¹ (g χᵀ + χ gᵀ),   g = v D χ
 
-    W̃ = J⁺ W,   W^P_μν = Σ_r f χ_μ χ_ν V_P,   F[D; f¹] = −½ Σ_r f¹ (g χᵀ + χ gᵀ),   g = v D χ
+and e_x by e¹ = −½ (χᵀ X g + gᵀ X χ). Rotations of orbitals change D by X = Y Cᵀ + C Zᵀ, with an occupied orbital c_i on
+one side, and ask for matrices between an occupied and another orbital. So columns of occupied orbitals are all that is
+computed:
 
-and e_x by e¹ = −½ (χᵀ X g + gᵀ X χ). W̃ and g are computed once for D and f; a change then costs as much as a
-density-fitted exchange matrix, from the factors of X = u vᵀ. X need not be symmetric: for an antisymmetric one, the
-change made by complex orbitals, e¹ is zero and K_f[X] is not.
+    K_f[X] c_i = −½ [Σ_Pj ((B^P y_j) W̃^P_ji + (B^P c_j) (z_jᵀ W̃^P_i) + W̃^P_j (z_jᵀ B^P c_i)) + Σ_r f χ Σ_j v_ij y_j]
+
+    B^P_μν = (P|μν),   W̃^P_μi = Σ_r f χ_μ φ_i (J⁺V)_P,   y_j(r) = χᵀ y_j
+
+W̃, g and v_ij are computed once for D and f. X need not be symmetric: for an antisymmetric one, the change made by
+complex orbitals, e¹ is zero and K_f[X] is not.
 """
 
 import math
@@ -27,24 +32,22 @@ from torch import Tensor
 from mlxc.errors import InvalidInput, MemoryWarning, Unsupported
 from mlxc.host.arrays import from_torch, host_threads, to_torch
 from mlxc.host.exchange import LocalExchange
-from mlxc.host.orbitals import Orbitals, occupied_orbitals, spin_matrices
-from mlxc.host.points import PAIR_NUMBERS
+from mlxc.host.orbitals import occupied_orbitals, spin_matrices
 
 #: Changes of the density matrix that are treated at a time: each takes 16 MB and more.
 TOGETHER = 8
-
-#: Singular values of a change below this fraction of the largest are round-off.
-RANK = 1e-14
 
 
 class ExchangeResponse:
     """Local exchange to first order around one density matrix, with one factor f.
 
     Shapes have a spin axis for a density matrix of both spins and none for a closed shell's: its changes X are those
-    of one spin, for which the other's may be the same (singlet) or the opposite (triplet).
+    of one spin, for which the other's may be the same (singlet) or the opposite (triplet). What a change has between
+    orbitals that are not occupied is left out, and so is that block of the matrices.
 
     Attributes:
         exchange: the integrals and the grid.
+        orbitals: the occupied orbitals of each spin.
         kept: points where f is not zero, boolean, shape (n,); the response of the others is left out.
     """
 
@@ -65,13 +68,13 @@ class ExchangeResponse:
         expected = (*self.spins, len(self.grid))
         if tuple(weights.shape) != expected or not torch.isfinite(weights).all():
             raise InvalidInput(f"f has shape {tuple(weights.shape)}, expected finite numbers of shape {expected}")
-        weights = weights.reshape(-1, len(self.grid))
-        self.kept = (weights != 0).any(0)
+        self._weights = weights.reshape(-1, len(self.grid))
+        self.kept = (self._weights != 0).any(0)
         self._place = torch.cumsum(self.kept, 0) - 1
         with host_threads():
-            orbitals = occupied_orbitals(dm, matrices, exchange.overlap)[: len(weights)]
-            self._g = self._half_exchanged(orbitals)
-            self._dressed = self._dressed_integrals(weights)
+            self.orbitals = occupied_orbitals(dm, matrices, exchange.overlap)[: len(self._weights)]
+            self._g, self._v = self._half_exchanged()
+            self._dressed = self._dressed_columns()
 
     def energy_density(self, x):
         """e¹ = −½ (χᵀ X g + gᵀ X χ).
@@ -85,13 +88,13 @@ class ExchangeResponse:
         changes, shape = self._changes(x)
         energy = torch.zeros(*changes.shape[:2], len(self.grid), dtype=torch.float64, device=changes.device)
         with host_threads():
-            changes = (changes + changes.mT) / 2
+            changed = [o.changed((spin + spin.mT) / 2, self.exchange.overlap)
+                       for o, spin in zip(self.orbitals, changes.unbind(1), strict=True)]
             for _, points in self.grid(self.kept):
                 ao, place = self.grid.orbitals(points), self._place[points]
-                for s, g in enumerate(self._g):
-                    block = g[:, place]
-                    for change, e in zip(changes[:, s], energy[:, s], strict=True):
-                        e[points] = -((change @ ao) * block).sum(0)
+                for s, (o, (y, z)) in enumerate(zip(self.orbitals, changed, strict=True)):
+                    g = self._g[s][:, place]
+                    energy[:, s, points] = -((y.mT @ ao) * (o.coeff.T @ g) + (o.coeff.T @ ao) * (z.mT @ g)).sum(1)
         return from_torch(energy.reshape(*shape[:-2], -1), x)
 
     def matrix(self, f1):
@@ -108,20 +111,22 @@ class ExchangeResponse:
         if shape[-1 - len(self.spins):] != (*self.spins, len(self.grid)):
             raise InvalidInput(f"f1 has shape {shape}, expected (…, {', '.join(map(str, self.spins))}, "
                                f"{len(self.grid)})")
-        factors = factors.reshape(-1, len(self._g), len(self.grid))
-        fock = torch.zeros(*factors.shape[:2], nao, nao, dtype=torch.float64, device=factors.device)
+        factors = factors.reshape(-1, len(self.orbitals), len(self.grid))
+        columns = [factors.new_zeros(len(factors), *o.coeff.shape) for o in self.orbitals]
         with host_threads():
             for _, points in self.grid(self.kept):
                 ao, place = self.grid.orbitals(points), self._place[points]
-                for s, g in enumerate(self._g):
-                    block = g[:, place]
-                    for factor, matrix in zip(factors[:, s], fock[:, s], strict=True):
-                        matrix.addmm_(block * factor[points], ao.T, alpha=-0.5)
-            fock += fock.mT.clone()
+                for s, (o, out) in enumerate(zip(self.orbitals, columns, strict=True)):
+                    g = self._g[s][:, place]
+                    phi, exchanged = o.coeff.T @ ao, o.coeff.T @ g
+                    for factor, column in zip(factors[:, s, points], out, strict=True):
+                        column.addmm_(g, (phi * factor).T, alpha=-0.5).addmm_(ao, (exchanged * factor).T, alpha=-0.5)
+            fock = torch.stack([o.completed(c, self.exchange.overlap)
+                                for o, c in zip(self.orbitals, columns, strict=True)], 1)
         return from_torch(fock.reshape(*shape[:-1], nao, nao), f1)
 
     def kernel(self, x, hermi: int = 0):
-        """K_f[X] = −½ Σ_P (W̃^P X B^P + B^P X W̃^P), the Fock matrix of a change of the density matrix with fixed f.
+        """K_f[X] = −½ Σ_r f (v X P + P X v), the Fock matrix of a change of the density matrix with fixed f.
 
         Args:
             x: as in `energy_density`.
@@ -132,29 +137,31 @@ class ExchangeResponse:
         """
         changes, shape = self._changes(x)
         with host_threads():
-            found = torch.cat([self._kernel(some, hermi) for some in changes.split(TOGETHER)])
+            found = torch.cat([torch.stack([self._kernel(s, spin, hermi) for s, spin in enumerate(some.unbind(1))], 1)
+                               for some in changes.split(TOGETHER)])
         return from_torch(found.reshape(shape), x)
 
-    def _kernel(self, x: Tensor, hermi: int) -> Tensor:
-        """−½ (T[X] + T[Xᵀ]ᵀ) with T[X] = Σ_P B^P X W̃^P; T[Xᵀ] is ±T[X] where X has symmetry."""
-        factors = [_factors(matrix) for matrix in x.transpose(0, 1).flatten(0, 1)]  # sets of spin a, sets of spin b
-        half = self._one_half(factors).unflatten(0, (x.shape[1], -1)).transpose(0, 1)
-        if hermi == 0:
-            other = self._one_half([(v, u) for u, v in factors]).unflatten(0, (x.shape[1], -1)).transpose(0, 1)
-        else:
-            other = half if hermi == 1 else -half
-        return -0.5 * (half + other.mT)
+    def _kernel(self, s: int, x: Tensor, hermi: int) -> Tensor:
+        """K_f[X] of one spin from its columns and its rows, K_f[X]ᵀ c = K_f[Xᵀ] c."""
+        columns = self._columns(s, x)
+        rows = columns if hermi == 1 else -columns if hermi == 2 else self._columns(s, x.mT)
+        return self.orbitals[s].completed(columns, self.exchange.overlap, rows)
 
-    def _one_half(self, factors: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """T[X] for X = u vᵀ, as many for each spin: (B^P u)(W̃^P v)ᵀ."""
-        nao, sizes = self.fitting.nao, [u.shape[1] for u, _ in factors]
-        each = len(factors) // len(self._g)
-        half = torch.zeros(len(factors), nao, nao, dtype=torch.float64, device=self.exchange.device)
-        for part, left in self.fitting.half_transformed(torch.cat([u for u, _ in factors], 1)):
-            whole = [packed[part][:, self.fitting.unpack] for packed in self._dressed]
-            for k, bu in enumerate(left.split(sizes, 2)):
-                half[k] += torch.einsum("pmr,pnr->mn", bu, whole[k // each] @ factors[k][1])
-        return half
+    def _columns(self, s: int, x: Tensor) -> Tensor:
+        """K_f[X] c_i of several changes, (sets, nao, k)."""
+        c = self.orbitals[s].coeff
+        y, z = self.orbitals[s].changed(x, self.exchange.overlap)
+        columns = torch.zeros_like(y)
+        for _, points in self.grid(self.kept):
+            ao = self.grid.orbitals(points)
+            exchanged = _applied(self._v[s][:, self._place[points]], y.mT @ ao)
+            columns += (ao * self._weights[s, points]) @ exchanged.mT
+        for part, half in self.fitting.half_transformed(torch.cat([c, *y], 1)):
+            w, bc, by = self._dressed[s][..., part], half[..., :c.shape[1]], half[..., c.shape[1]:]
+            columns += torch.einsum("pmsj,jip->smi", by.unflatten(2, (len(y), -1)), torch.einsum("nj,inp->jip", c, w))
+            columns += torch.einsum("pmj,sjip->smi", bc, torch.einsum("snj,inp->sjip", z, w))
+            columns += torch.einsum("jmp,sjip->smi", w, torch.einsum("snj,pni->sjip", z, bc))
+        return -0.5 * columns
 
     def _changes(self, x) -> tuple[Tensor, tuple[int, ...]]:
         """X as (sets, spins, nao, nao), and the shape it came in."""
@@ -167,43 +174,46 @@ class ExchangeResponse:
         if shape[-2 - len(self.spins):] != (*self.spins, nao, nao):
             raise InvalidInput(f"the change of the density matrix has shape {shape}, expected "
                                f"(…, {', '.join(map(str, (*self.spins, nao, nao)))})")
-        return changes.reshape(-1, len(self._g), nao, nao), shape
+        return changes.reshape(-1, len(self.orbitals), nao, nao), shape
 
-    def _half_exchanged(self, orbitals: list[Orbitals]) -> list[Tensor]:
-        """g_ν = Σ_j sign_j φ_j Σ_P C^P_νj V_P of each spin at the kept points, (nao, kept)."""
-        nao, naux, count = self.fitting.nao, self.fitting.naux, int(self.kept.sum())
-        g = self._room((len(orbitals), nao, count), self.grid.density_bytes)
+    def _half_exchanged(self) -> tuple[list[Tensor], list[Tensor]]:
+        """At the kept points of each spin g_ν = Σ_j n_j φ_j v_νj, (nao, kept), and v_ij for i ≥ j, (pairs, kept)."""
+        nao, naux, count, budget = self.fitting.nao, self.fitting.naux, int(self.kept.sum()), self.grid.density_bytes
+        g = self._room((len(self.orbitals), nao, count), budget / 2)
         g[:] = 0
+        v = []
         group = max(1, int(self.grid.moment_bytes / (16 * naux * nao)))
-        for whole, orbital in zip(g, orbitals, strict=True):
-            for scaled, sign in zip(orbital.scaled.split(group, 1), orbital.sign.split(group), strict=True):
-                fit = torch.empty(len(sign), nao, naux, dtype=torch.float64, device=whole.device)
-                for part, half in self.fitting.half_transformed(scaled):
+        for whole, o in zip(g, self.orbitals, strict=True):
+            electrons = len(o.occ)
+            v.append(self._room((electrons * (electrons + 1) // 2, count), budget / (2 * len(g))))
+            for start in range(0, electrons, group):
+                some = o.coeff[:, start:start + group]
+                fit = torch.empty(some.shape[1], nao, naux, dtype=torch.float64, device=g.device)
+                for part, half in self.fitting.half_transformed(some):
                     fit[:, :, part] = half.permute(2, 1, 0)
                 fit = self.fitting.solve(fit)
                 for number, points in self.grid(self.kept):
                     potentials, ao = self.grid.potentials(number, points), self.grid.orbitals(points)
-                    whole[:, self._place[points]] += sum(
-                        (c @ potentials) * phi for c, phi in zip(fit, (scaled * sign).T @ ao, strict=True))
-        return list(g)
+                    place, phi = self._place[points], (some * o.occ[start:start + group]).T @ ao
+                    for j, (c, p) in enumerate(zip(fit, phi, strict=True), start):
+                        v_j = c @ potentials
+                        whole[:, place] += v_j * p
+                        i = torch.arange(j, electrons)
+                        v[-1][(i * (i + 1) // 2 + j)[:, None], place] = o.coeff[:, j:].T @ v_j
+        return list(g), v
 
-    def _dressed_integrals(self, weights: Tensor) -> list[Tensor]:
-        """W̃^P_μν = Σ_r f χ_μ χ_ν (J⁺V)_P packed to μ ≥ ν, (naux, nao(nao+1)/2) for each spin."""
-        naux, nao = self.fitting.naux, self.fitting.nao
-        budget = self.grid.moment_bytes
-        dressed = self._room((len(weights), naux, nao * (nao + 1) // 2), budget)
-        rows = naux if 8 * dressed.numel() <= budget else max(1, int(budget / (8 * dressed[:, 0].numel())))
-        for start in range(0, naux, rows):
-            root = self.fitting.inverse_root[start:start + rows]
-            part = torch.zeros_like(dressed[:, start:start + rows]) if rows < naux else dressed.zero_()
-            for number, points in self.grid(self.kept):
-                potentials = root @ (self.fitting.inverse_root.T @ self.grid.potentials(number, points))
-                ao = self.grid.orbitals(points)
-                for out, weight in zip(part, weights[:, points], strict=True):
-                    _add_pairs(out, potentials, ao, ao * weight)
-            if rows < naux:
-                dressed[:, start:start + rows] = part
-        return list(dressed)
+    def _dressed_columns(self) -> list[Tensor]:
+        """W̃^P_μi = Σ_r f χ_μ φ_i (J⁺V)_P of each spin, (k, nao, naux)."""
+        coeff = [o.coeff for o in self.orbitals]
+        budget = self.grid.moment_bytes / len(coeff)
+        dressed = [self._room((c.shape[1], *c.shape[:1], self.fitting.naux), budget) for c in coeff]
+        for spin in dressed:
+            spin[:] = 0
+        self.exchange.add_moments(dressed, coeff, self._weights)
+        for spin in dressed:
+            for j in range(len(spin)):
+                spin[j] = self.fitting.solve(spin[j])
+        return dressed
 
     def _room(self, shape: tuple[int, ...], budget: float) -> Tensor:
         """An array in memory, in a temporary file where it does not fit."""
@@ -217,20 +227,12 @@ class ExchangeResponse:
             return torch.from_numpy(np.memmap(file, np.float64, "w+", shape=shape))
 
 
-def _factors(x: Tensor) -> tuple[Tensor, Tensor]:
-    """u and v with X = u vᵀ: changes made by rotations of orbitals have at most twice as many columns as orbitals."""
-    u, s, vt = torch.linalg.svd(x)
-    kept = s > RANK * s[0]
-    return u[:, kept] * s[kept], vt[kept].T
-
-
-def _add_pairs(out: Tensor, potentials: Tensor, ao: Tensor, weighted: Tensor):
-    """out_Pμν += Σ_r V_P χ_μ f χ_ν for μ ≥ ν, some rows μ at a time."""
-    nao, points = ao.shape
-    start = 0
-    while start < nao:
-        stop = start + max(1, min(nao - start, PAIR_NUMBERS // (points * nao)))
-        pairs = torch.cat([weighted[m] * ao[: m + 1] for m in range(start, stop)])
-        first = start * (start + 1) // 2
-        out[:, first:first + len(pairs)].addmm_(potentials, pairs.T)
-        start = stop
+def _applied(v: Tensor, y: Tensor) -> Tensor:
+    """Σ_j v_ij y_j from v_ij for i ≥ j, (pairs, m), and several sets of y, (sets, k, m)."""
+    found, first = torch.zeros_like(y), 0
+    for i in range(y.shape[1]):
+        row = v[first:first + i + 1]
+        first += i + 1
+        found[:, i] += (row * y[:, :i + 1]).sum(1)
+        found[:, :i] += row[:i] * y[:, i, None]
+    return found

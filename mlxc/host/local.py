@@ -16,6 +16,7 @@ from mlxc.host import seam
 from mlxc.host.arrays import CPU, free_memory, from_torch, host_threads, over_blocks, to_torch
 from mlxc.host.exchange import LocalExchange, significant
 from mlxc.host.fitting import auxiliary
+from mlxc.host.orbitals import Orbitals
 from mlxc.xc import pointwise
 
 #: What the points that are left out contribute together, at most, Ha.
@@ -119,7 +120,7 @@ class LocalPart:
         exact = to_torch(self.exchange.fock(dm, self.factors(v_exact), occupied_only)).to(v_exact.device)
         with host_threads():
             rows = self.weights * v_rho
-            semilocal = self._completed(rows, dm) if occupied_only else self.matrix(rows)
+            semilocal = self.completed(rows, self.exchange.orbitals(dm)) if occupied_only else self.matrix(rows)
         potential = semilocal + (exact[0] if state.exact.ndim == 1 else exact)
         return float(self.weights @ energy), from_torch(potential, dm)
 
@@ -147,9 +148,13 @@ class LocalPart:
                     out.addmm_(gradient * v[4], gradient.T, alpha=0.25)
         return half + half.mT
 
-    def _completed(self, rows: Tensor, dm) -> Tensor:
-        """As `matrix`, without the block between virtual orbitals: from the columns V_μi of occupied orbitals."""
-        orbitals = self.exchange.orbitals(dm)
+    def completed(self, rows: Tensor, orbitals: list[Orbitals]) -> Tensor:
+        """As `matrix`, without the block between virtual orbitals: from the columns V_μi of occupied orbitals.
+
+        Args:
+            rows: as there, or of several sets, (…, 5, n) or (…, 2, 5, n).
+            orbitals: of each spin, or of one where they are the same.
+        """
         spins = rows.reshape(-1, *rows.shape[-2:])
         orbitals = orbitals * (len(spins) // len(orbitals))
         columns = [torch.zeros_like(o.coeff) for o in orbitals]

@@ -39,15 +39,28 @@ class Orbitals:
         """√|n_i| c_i, shape (nao, k)."""
         return self.coeff * self.root
 
-    def completed(self, columns: Tensor, overlap: Tensor) -> Tensor:
-        """F_μi (SC)ᵀ + h.c. − SC F_ij (SC)ᵀ: the matrix with these columns F_μi = (F c_i)_μ, (nao, k), and no block
-        between the other orbitals.
+    def completed(self, columns: Tensor, overlap: Tensor, rows: Tensor | None = None) -> Tensor:
+        """F_μi (SC)ᵀ + SC (Fᵀ_μi)ᵀ − SC F_ij (SC)ᵀ: the matrix with these columns F_μi = (F c_i)_μ, (…, nao, k), and no
+        block between the other orbitals.
+
+        Args:
+            columns: F c_i.
+            overlap: S, (nao, nao).
+            rows: Fᵀ c_i, for a matrix that is not symmetric.
 
         Source: occ-RI-K, doi:10.1063/1.4923369.
         """
         sc = overlap @ self.coeff
-        one_side = columns @ sc.T
-        return one_side + one_side.T - sc @ (self.coeff.T @ columns) @ sc.T
+        other = columns if rows is None else rows
+        return columns @ sc.T + (other @ sc.T).mT - sc @ (self.coeff.T @ columns) @ sc.T
+
+    def changed(self, x: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
+        """Y = X S C and Z with X = Y Cᵀ + C Zᵀ, each (…, nao, k), for X, (…, nao, nao), with nothing between the other
+        orbitals.
+        """
+        sc = overlap @ self.coeff
+        z = x.mT @ sc
+        return x @ sc, z - self.coeff @ (sc.T @ z)
 
 
 def spin_matrices(dm, nao: int, device: torch.device) -> Tensor:

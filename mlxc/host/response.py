@@ -8,6 +8,9 @@ first order by y¹, and the Fock matrix of the local part by
 The first term is as in every functional of the density, with e_x as one more variable; it is blind to the antisymmetric
 part of X. K_f is the change of ∂e_x/∂D itself (`mlxc.host.exchange_response`). All else that responds comes from PySCF
 under the name of the semilocal part.
+
+A change that rotations of orbitals make has an occupied orbital on one side, and V¹ is asked for where one index is an
+occupied orbital's. The block between virtual orbitals is left out.
 """
 
 import weakref
@@ -24,6 +27,9 @@ from mlxc.host.arrays import from_torch, host_threads, over_blocks, to_torch
 from mlxc.host.exchange_response import TOGETHER, ExchangeResponse
 from mlxc.host.local import LocalPart
 from mlxc.xc import pointwise
+
+#: Elements of a change between virtual orbitals below this fraction of its largest are round-off.
+BETWEEN_VIRTUALS = 1e-6
 
 
 class LocalResponse:
@@ -46,27 +52,37 @@ class LocalResponse:
         self._exchange = ExchangeResponse(part.exchange, dm, f[0] if self._closed else f)
         self._tables: dict[bool, Tensor] = {}
 
-    def __call__(self, dm1, hermi: int = 0, triplet: bool = False):
+    def __call__(self, dm1, hermi: int = 0, triplet: bool = False, partly: bool = False):
         """Change of the local part's Fock matrix with the density matrix.
 
         Args:
             dm1: changes of the whole density matrix of a closed shell, (…, nao, nao), spin a's being half of it, spin
                 b's the other half or (``triplet``) its negative; or of both spins, (2, …, nao, nao), as in PySCF.
             hermi: 1 symmetric, 2 antisymmetric, 0 neither.
+            partly: leave out what the changes have between virtual orbitals, instead of refusing it.
 
         Returns:
             Array of the shape of ``dm1``, Ha; spin a's of a closed shell.
 
         Raises:
-            Unsupported: complex changes.
+            Unsupported: complex changes; changes between virtual orbitals.
         """
         changes = np.asarray(dm1) / 2 if self._closed else np.moveaxis(np.asarray(dm1), 0, -3)
-        v1 = to_torch(self._exchange.kernel(changes, hermi))
+        v1, x = to_torch(self._exchange.kernel(changes, hermi)), to_torch(changes)
+        sets = x.reshape(-1, *x.shape[-2 if self._closed else -3:])
+        if not partly:
+            self._require_occupied(sets)
         if hermi != 2:
-            x = to_torch(changes)
-            sets = x.reshape(-1, *x.shape[-2 if self._closed else -3:])
             v1 += torch.cat([self._through_variables(some, triplet) for some in sets.split(TOGETHER)]).reshape(v1.shape)
         return from_torch(v1 if self._closed else v1.movedim(-3, 0), dm1)
+
+    def _require_occupied(self, sets: Tensor):
+        """Refuses changes that rotations of orbitals do not make."""
+        for o, x in zip(self._exchange.orbitals, sets.reshape(len(sets), -1, *sets.shape[-2:]).unbind(1), strict=True):
+            y, z = o.changed(x, self.part.exchange.overlap)
+            if ((x - y @ o.coeff.T - o.coeff @ z.mT).abs() > BETWEEN_VIRTUALS * x.abs().max()).any():
+                raise Unsupported("the response of local exchange to changes of the density matrix between virtual "
+                                  "orbitals: give changes that rotations of the orbitals make, C_vir x C_occ.T")
 
     def _through_variables(self, x: Tensor, triplet: bool) -> Tensor:
         """Σ_r w (∂²e/∂y∂y′ · y′¹) ∂y/∂D of several changes."""
@@ -75,7 +91,8 @@ class LocalResponse:
             y1 = torch.cat((self._rows(x), e1[..., None, :]), -2)
             table = self._second_derivatives(triplet)
             v1 = torch.einsum("akn,kbn->abn", y1.reshape(-1, *table.shape[1:]), table).reshape(y1.shape)
-            return self.part.matrix(v1[..., :5, :]) + to_torch(self._exchange.matrix(v1[..., 5, :]))
+            semilocal = self.part.completed(v1[..., :5, :], self._exchange.orbitals)
+            return semilocal + to_torch(self._exchange.matrix(v1[..., 5, :]))
 
     def _second_derivatives(self, triplet: bool) -> Tensor:
         """w ∂²e/∂y∂y′ of n points, (k, k, n), with k = 6 for a closed shell and 12 for both spins.
@@ -98,16 +115,21 @@ class LocalResponse:
         return self._tables[triplet]
 
     def _rows(self, x: Tensor) -> Tensor:
-        """n¹, ∇n¹ and τ¹ of changes (…, nao, nao), (…, 5, n)."""
-        x = (x + x.mT) / 2
+        """n¹, ∇n¹ and τ¹ of changes (sets, nao, nao) or (sets, 2, nao, nao), (sets, …, 5, n)."""
         rows = x.new_zeros(*x.shape[:-2], 5, self._rho.shape[-1])
+        spins = range(len(self._exchange.orbitals))
+        each, out = x.reshape(len(x), len(spins), *x.shape[-2:]), rows.reshape(len(x), len(spins), *rows.shape[-2:])
+        changed = [torch.stack(o.changed((each[:, s] + each[:, s].mT) / 2, self.part.exchange.overlap)).sum(0)
+                   for s, o in enumerate(self._exchange.orbitals)]
         for _, points in self.part.exchange.grid((self._rho[:, 0] != 0).any(0)):
             ao = self.part.exchange.grid.orbitals(points, 1)
-            for change, out in zip(x.reshape(-1, *x.shape[-2:]), rows.reshape(-1, *rows.shape[-2:]), strict=True):
-                half = change @ ao
-                out[0, points] = (half[0] * ao[0]).sum(0)
-                out[1:4, points] = 2 * (half[0] * ao[1:]).sum(1)
-                out[4, points] = 0.5 * (half[1:] * ao[1:]).sum((0, 1))
+            for s, (o, orbitals) in enumerate(zip(self._exchange.orbitals, changed, strict=True)):
+                phi = o.coeff.T @ ao
+                for u, found in zip(orbitals, out[:, s], strict=True):
+                    change = u.T @ ao
+                    found[0, points] = (phi[0] * change[0]).sum(0)
+                    found[1:4, points] = (phi[0] * change[1:] + phi[1:] * change[0]).sum(1)
+                    found[4, points] = 0.5 * (phi[1:] * change[1:]).sum((0, 1))
         return rows
 
 
@@ -149,14 +171,14 @@ def _with_local_part(original, mf, mo_coeff, mo_occ, settings: dict, triplet: bo
         raise Unsupported(f"{entry.name}: the orbitals are complex, its response needs real ones")
     if occ.ndim == 1 and isinstance(mf, uhf.UHF | rohf.ROHF):  # PySCF would take them for a closed shell's
         coeff, occ = np.stack((coeff, coeff)), np.stack((occ > 0, occ == 2)).astype(float)
-    response = _response(mf, entry, coeff, occ)
+    response, flips = _response(mf, entry, coeff, occ), not settings.get("with_j", True)
     with lib.temporary_env(mf, xc=entry.semilocal):
         rest = original(mf, coeff, occ, **settings)
 
     def respond(dm1):
         with lib.temporary_env(mf, xc=entry.semilocal):
             v1 = rest(dm1)
-        return v1 + response(dm1, settings["hermi"], triplet)
+        return v1 + response(dm1, settings["hermi"], triplet, partly=flips)
 
     return respond
 

@@ -67,6 +67,12 @@ def direction(*shape: int, seed: int = 3) -> np.ndarray:
     return d / np.linalg.norm(d)
 
 
+def rotated(dm: np.ndarray, *sets: int, seed: int = 3) -> np.ndarray:
+    """Random changes of a density matrix that rotations of its orbitals make, neither symmetric nor the opposite."""
+    x, y = direction(2, *sets, *dm.shape, seed=seed)
+    return x @ dm + dm @ y
+
+
 def symmetric(*shape: int, seed: int = 3) -> np.ndarray:
     """Random symmetric matrices."""
     d = direction(*shape, seed=seed)

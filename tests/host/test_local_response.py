@@ -11,7 +11,7 @@ from scipy.linalg import expm
 from mlxc.errors import Unsupported
 from mlxc.host import local, response, seam
 from mlxc.xc import pointwise
-from tests.host.support import derivative, direction, on_small_grid, symmetric
+from tests.host.support import derivative, direction, on_small_grid, rotated, symmetric
 
 STRETCHED = "H 0 0 0; H 0.4 0.3 3.0"
 
@@ -36,19 +36,22 @@ def test_response_is_the_derivative_of_the_potential(kind, request):
     dm = np.asarray(mf.make_rdm1())
     x = direction(*dm.shape[-2:])
 
-    def rotated(t):
+    def turned(t):
         u = expm(t * x)
         return potential(mf, u @ dm @ u.T)
 
-    change, expected = x @ dm + dm @ x.T, derivative(rotated, 2e-3)
+    change, expected = x @ dm + dm @ x.T, derivative(turned, 2e-3)
+    occupied = np.asarray(mf.mo_coeff) * (np.asarray(mf.mo_occ) > 0)[..., None, :]
     for hermi in (0, 1):
         found = mf.gen_response(hermi=hermi)(change)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-7)
+        np.testing.assert_allclose(found @ occupied, expected @ occupied, rtol=0, atol=1e-7)
+        np.testing.assert_allclose(found, found.swapaxes(-1, -2), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("singlet", [True, False, None])
 def test_singlet_and_triplet_responses_are_those_of_both_spins(singlet, rks, water):
-    d1 = symmetric(water.nao, water.nao)
+    d1 = rotated(rks.make_rdm1())
+    d1 = d1 + d1.T
     both = rks.to_uks().gen_response(hermi=1)(np.array([d1, -d1 if singlet is False else d1]))
     closed = rks.gen_response(singlet=singlet, hermi=1)(2 * d1)
     np.testing.assert_allclose(closed, both[0], rtol=0, atol=1e-9)
@@ -58,8 +61,8 @@ def test_singlet_and_triplet_responses_are_those_of_both_spins(singlet, rks, wat
 def test_several_changes_of_any_symmetry_at_once(kind, request):
     """A nonsymmetric change is the sum of its two parts; PySCF puts the spins in front of the changes."""
     mf = request.getfixturevalue(kind)
-    shape = np.shape(mf.make_rdm1())
-    x = direction(*shape[:-2], 3, *shape[-2:])
+    dm = np.asarray(mf.make_rdm1())
+    x = np.moveaxis(rotated(dm, 3), 0, -3)
     even, odd = (x + x.swapaxes(-1, -2)) / 2, (x - x.swapaxes(-1, -2)) / 2
     whole = mf.gen_response(hermi=0)(x)
     parts = mf.gen_response(hermi=1)(even) + mf.gen_response(hermi=2)(odd)
@@ -69,7 +72,8 @@ def test_several_changes_of_any_symmetry_at_once(kind, request):
 
 def test_roks_responds_as_uks_with_its_orbitals(lh, cation):
     mf = on_small_grid(dft.ROKS(cation, xc=lh))
-    d1 = symmetric(2, cation.nao, cation.nao)
+    d1 = rotated(np.asarray(mf.make_rdm1()))
+    d1 = d1 + d1.swapaxes(1, 2)
     np.testing.assert_allclose(mf.gen_response(hermi=1)(d1), mf.to_uks().gen_response(hermi=1)(d1), rtol=0, atol=1e-10)
 
 
@@ -85,7 +89,7 @@ def test_antisymmetric_response_is_the_second_derivative_for_complex_orbitals(lh
     mf = on_small_grid(dft.UKS(hydrogen, xc=lh))
     part = local.part(mf._numint, hydrogen, seam.find(lh).functional, 1000)
     state, v = part.at(mf.make_rdm1()), fitted_pairs(part)
-    a = direction(2, hydrogen.nao, hydrogen.nao)
+    a = rotated(mf.make_rdm1())
     a = a - a.swapaxes(1, 2)
     changed = torch.from_numpy(np.stack([dft.numint.eval_ao(hydrogen, part.grids.coords) @ m.T for m in a]))
     more = -0.5 * torch.einsum("sgk,gkl,sgl->sg", changed, v, changed)
@@ -218,6 +222,12 @@ def test_what_has_no_local_exchange_refuses(rks, uks):
             mf.TDA().run(nstates=3).nuc_grad_method().kernel()
 
 
+def test_changes_between_virtual_orbitals_refuse(rks, uks):
+    for mf in (rks, uks):
+        with pytest.raises(Unsupported, match="between virtual orbitals"):
+            mf.gen_response(hermi=1)(symmetric(*np.shape(mf.make_rdm1())))
+
+
 def test_complex_orbitals_refuse(rks):
     with pytest.raises(Unsupported, match="complex"):
         rks.gen_response(mo_coeff=rks.mo_coeff * 1j)
@@ -300,12 +310,12 @@ def test_response_in_every_wrapper(wrap, lh, water):
     dm = np.asarray(mf.make_rdm1())
     x = direction(*dm.shape)
 
-    def rotated(t):
+    def turned(t):
         u = expm(t * x)
         veff = mf.get_veff(dm=u @ dm @ u.T)
         return np.asarray(veff) + getattr(veff, "v_solvent", 0)
 
-    found = mf.gen_response(hermi=1)(x @ dm + dm @ x.T)
-    np.testing.assert_allclose(found, derivative(rotated, 2e-3), rtol=0, atol=1e-6)
+    found, occupied = mf.gen_response(hermi=1)(x @ dm + dm @ x.T), mf.mo_coeff[:, mf.mo_occ > 0]
+    np.testing.assert_allclose(found @ occupied, derivative(turned, 2e-3) @ occupied, rtol=0, atol=1e-6)
     second = mf.newton().run(conv_tol=1e-11)
     assert second.e_tot == pytest.approx(mf.e_tot, abs=1e-9)

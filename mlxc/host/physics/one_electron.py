@@ -1,14 +1,15 @@
 """One electron does not interact with itself: its energy and levels are Hartree–Fock's, which is exact for it.
 
-Empty levels count as well: the Fock matrices of both spins are compared, and their response to a change of the density
+Empty levels count as well: the Fock matrices of both spins are compared, and their response to changes of the density
 matrix, which enters into excitation energies. Exact exchange and Coulomb repulsion come from one builder in both
 calculations, so that the functional's own terms are all that can differ.
 """
 
 import numpy as np
-from pyscf import gto
+from pyscf import gto, lib
 from scipy.linalg import eigh
 
+from mlxc.host import seam
 from mlxc.host.physics.scf import energy, kohn_sham, molecule, run, worst
 from mlxc.units import KCAL
 from mlxc.xc.constraints import Constraint
@@ -56,22 +57,30 @@ def response(functional, mol: gto.Mole) -> tuple[float, float]:
     """Deviations of the lowest excitation energy (TDDFT), and of the Fock matrix's change with the density matrix.
 
     Hartree–Fock's excitation energy is that of the one-electron Hamiltonian h, ε_1 − ε_0 with its eigenvalues, and its
-    Fock matrix is linear in the density matrix. The change is symmetric, random and of norm 1.
+    Fock matrix is linear in the density matrix. Its change is looked at where the orbital turns and, without the local
+    part, which responds to nothing else, for a symmetric change of both spins; both random and of norm 1.
 
     Returns:
-        (ω − ω_HF, largest element of |F¹ − F¹_HF| in both spins), Ha; NaN without convergence.
+        (ω − ω_HF, largest element of |F¹ − F¹_HF|, of the first change on the orbital), Ha; NaN without convergence.
     """
     hf = mol.UHF().run()
     exact = eigh(mol.intor("int1e_kin") + mol.intor("int1e_nuc"), mol.intor("int1e_ovlp"), eigvals_only=True)
     mf = run(kohn_sham("UKS", mol, functional, level=0), hf.make_rdm1())
     excited = mf.TDDFT().set(nstates=1, conv_tol=1e-10)
     excited.kernel()
-    change = np.random.default_rng(0).normal(size=(2, mol.nao, mol.nao))
-    change += change.swapaxes(1, 2)
-    change /= np.linalg.norm(change)
-    fock = np.abs(mf.gen_response(hermi=1)(change) - hf.get_veff(dm=change)).max()
     if not (mf.converged and all(excited.converged)):
         return np.nan, np.nan
+
+    def error(xc: str, change: np.ndarray) -> np.ndarray:
+        change = change + change.swapaxes(1, 2)
+        change /= np.linalg.norm(change)
+        with lib.temporary_env(mf, xc=xc):
+            return mf.gen_response(hermi=1)(change) - hf.get_veff(dm=change)
+
+    entry = seam.local_hybrid(mf.xc)
+    random = np.random.default_rng(0).normal(size=(2, mol.nao, mol.nao))
+    turned = error(mf.xc, random @ np.asarray(mf.make_rdm1()))[0] @ mf.mo_coeff[0][:, mf.mo_occ[0] > 0]
+    fock = max(np.abs(turned).max(), np.abs(error(mf.xc if entry is None else entry.semilocal, random)).max())
     return float(excited.e[0] - (exact[1] - exact[0])), float(fock)
 
 
