@@ -168,7 +168,7 @@ class NotAdditive:
     """The energy density at a point depends on the density at others."""
 
     def edens(self, density):
-        return super().edens(density) * (1 + 1e-8 * density.n.sum())
+        return super().edens(density) * (1 + 5e-8 * density.n.sum())
 
 
 class ForeignPotential:

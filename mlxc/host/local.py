@@ -17,6 +17,7 @@ from mlxc.host.arrays import CPU, free_memory, from_torch, host_threads, over_bl
 from mlxc.host.exchange import LocalExchange, significant
 from mlxc.host.fitting import auxiliary
 from mlxc.host.orbitals import Orbitals
+from mlxc.host.semilocal import add_columns, add_matrix, pair_density
 from mlxc.xc import pointwise
 
 #: What the points that are left out contribute together, at most, Ha.
@@ -142,10 +143,7 @@ class LocalPart:
         for _, points in self.exchange.grid((rows.reshape(-1, rows.shape[-1]) != 0).any(0)):
             ao = self.exchange.grid.orbitals(points, 1)
             for v, out in zip(rows[..., points].reshape(-1, 5, len(points)), half.reshape(-1, nao, nao), strict=True):
-                scaled = 0.5 * v[0] * ao[0] + (v[1:4, None] * ao[1:]).sum(0)
-                out.addmm_(ao[0], scaled.T)
-                for gradient in ao[1:]:
-                    out.addmm_(gradient * v[4], gradient.T, alpha=0.25)
+                add_matrix(out, ao, v)
         return half + half.mT
 
     def completed(self, rows: Tensor, orbitals: list[Orbitals]) -> Tensor:
@@ -161,10 +159,7 @@ class LocalPart:
         for _, points in self.exchange.grid((spins != 0).any(0).any(0)):
             ao = self.exchange.grid.orbitals(points, 1)
             for v, o, out in zip(spins[..., points], orbitals, columns, strict=True):
-                phi = o.coeff.T @ ao
-                out.addmm_(ao[0], (v[0] * phi[0] + (v[1:4, None] * phi[1:]).sum(0)).T)
-                for k in (1, 2, 3):
-                    out.addmm_(ao[k], (v[k] * phi[0] + 0.5 * v[4] * phi[k]).T)
+                add_columns(out, ao, o.coeff.T @ ao, v)
         whole = [o.completed(c, self.exchange.overlap) for o, c in zip(orbitals, columns, strict=True)]
         return torch.stack(whole).reshape(*rows.shape[:-2], *whole[0].shape)
 
@@ -176,10 +171,7 @@ class LocalPart:
             ao = self.exchange.grid.orbitals(points, 1)
             for o, out in zip(orbitals, rho, strict=True):
                 phi = o.scaled.T @ ao
-                signed = o.sign[:, None] * phi
-                out[0, points] = (signed[0] * phi[0]).sum(0)
-                out[1:4, points] = 2 * (signed[0] * phi[1:]).sum(1)
-                out[4, points] = 0.5 * (signed[1:] * phi[1:]).sum((0, 1))
+                out[:, points] = pair_density(o.sign[:, None] * phi, phi)
         return 2 * rho[0] if closed else rho.expand(2, -1, -1)
 
 

@@ -1,6 +1,7 @@
-"""Local hybrids in PySCF's self-consistent field: every Kohn–Sham object gets its XC matrix from NumInt.
+"""The functionals in PySCF's self-consistent field: every Kohn–Sham object gets its XC matrix from NumInt.
 
-PySCF computes the exact exchange, and the semilocal part under the name of that part; `mlxc.host.local` adds the rest.
+PySCF computes the exact exchange. What depends on the density alone comes from `mlxc.host.semilocal`, a local hybrid's
+under the name of that part, and from PySCF where it does not apply; `mlxc.host.local` adds the local hybrid's rest.
 While PySCF iterates, the Fock matrix is built without its block between virtual orbitals where nothing needs it, which
 is faster and has the same solutions; at the end the virtual orbitals are made from the whole matrix, and the iterations
 go on with it where they would then be filled.
@@ -12,7 +13,7 @@ from pyscf.dft import numint, numint2c, rks, uks
 from pyscf.scf import hf
 
 from mlxc.errors import Unsupported
-from mlxc.host import local, seam
+from mlxc.host import local, seam, semilocal
 from mlxc.host.arrays import CPU, device_of, from_torch, in_order_with, to_torch
 from mlxc.host.entry import where_local
 
@@ -21,6 +22,8 @@ def install():
     """Wraps what PySCF's objects call, once."""
     seam.wrap(numint.NumInt, "nr_rks", closed_shell)
     seam.wrap(numint.NumInt, "nr_uks", xc_matrix)
+    seam.wrap(numint.NumInt, "nr_rks_fxc", change_of_matrix)
+    seam.wrap(numint.NumInt, "nr_uks_fxc", change_of_matrix)
     seam.wrap(numint.NumInt, "to_gpu", same_settings)
     for name in ("nr_vxc", "get_vxc", "nr_gks_vxc"):
         seam.wrap(numint2c.NumInt2C, name, _refuse_two_components)
@@ -29,9 +32,11 @@ def install():
 
 def closed_shell(original, ni, mol, grids, xc_code, dms, *args, **kwargs):
     """As `xc_matrix`; two density matrices are two closed shells here, not two spins."""
-    entry = seam.local_hybrid(xc_code)
-    if entry is None or np.ndim(dms) == 2:
+    if np.ndim(dms) == 2:
         return xc_matrix(original, ni, mol, grids, xc_code, dms, *args, **kwargs)
+    entry = seam.local_hybrid(xc_code)
+    if entry is None:
+        return original(ni, mol, grids, xc_code, dms, *args, **kwargs)
     if device_of(dms) != CPU or np.ndim(dms) != 3:
         raise Unsupported(f"{entry.name} with density matrices of shape {tuple(np.shape(dms))}: expected one, "
                           f"(nao, nao), or on the CPU several, (n, nao, nao); {where_local(device_of(dms))}")
@@ -41,13 +46,21 @@ def closed_shell(original, ni, mol, grids, xc_code, dms, *args, **kwargs):
 
 def xc_matrix(original, ni, mol, grids, xc_code, dms, relativity=0, hermi=1, max_memory=2000, verbose=None):
     """(electrons, E_xc without exact exchange, its Fock matrix) of one density matrix."""
-    entry = seam.local_hybrid(xc_code)
+    entry = seam.search(xc_code)
     if entry is None:
         return original(ni, mol, grids, xc_code, dms, relativity, hermi, max_memory, verbose)
-    if hasattr(mol, "lattice_vectors"):
-        raise Unsupported(f"{entry.name} in a periodic system: {where_local()}")
-    entry.require_omega(ni.omega)
-    electrons, energy, matrix = original(ni, mol, grids, entry.semilocal, dms, relativity, hermi, max_memory, verbose)
+    if entry.is_local:
+        if hasattr(mol, "lattice_vectors"):
+            raise Unsupported(f"{entry.name} in a periodic system: {where_local()}")
+        entry.require_omega(ni.omega)
+        xc_code = entry.semilocal
+    if hermi == 1 and semilocal.integrates(ni, mol, entry, dms):
+        found = semilocal.xc_matrix(ni, mol, grids, xc_code, dms, max_memory)
+    else:
+        found = original(ni, mol, grids, xc_code, dms, relativity, hermi, max_memory, verbose)
+    if not entry.is_local:
+        return found
+    electrons, energy, matrix = found
     device = device_of(matrix)
     with in_order_with(matrix):
         if device_of(dms) != device:  # GPU4PySCF takes NumPy's arrays too
@@ -55,6 +68,15 @@ def xc_matrix(original, ni, mol, grids, xc_code, dms, relativity=0, hermi=1, max
         part = local.part(ni, mol, entry.on(device), max_memory, device)
         added, potential = part.energy_and_potential(dms, getattr(ni, "_occupied_only", False))
     return electrons, energy + added, matrix + potential
+
+
+def change_of_matrix(original, ni, mol, grids, xc_code, dm0, dms, relativity=0, hermi=0, rho0=None, vxc=None, fxc=None,
+                     max_memory=2000, verbose=None):
+    """Change of the density part's Fock matrix with the density matrix, to first order."""
+    entry = seam.search(xc_code)
+    if entry is None or entry.is_local or fxc is None or not semilocal.integrates(ni, mol, entry, dms):
+        return original(ni, mol, grids, xc_code, dm0, dms, relativity, hermi, rho0, vxc, fxc, max_memory, verbose)
+    return semilocal.change_of_matrix(ni, mol, grids, dms, fxc, max_memory)
 
 
 def same_settings(original, ni):

@@ -26,6 +26,7 @@ from mlxc.host import local, seam
 from mlxc.host.arrays import from_torch, host_threads, over_blocks, to_torch
 from mlxc.host.exchange_response import TOGETHER, ExchangeResponse
 from mlxc.host.local import LocalPart
+from mlxc.host.semilocal import pair_density
 from mlxc.xc import pointwise
 
 #: Elements of a change between virtual orbitals below this fraction of its largest are round-off.
@@ -126,10 +127,7 @@ class LocalResponse:
             for s, (o, orbitals) in enumerate(zip(self._exchange.orbitals, changed, strict=True)):
                 phi = o.coeff.T @ ao
                 for u, found in zip(orbitals, out[:, s], strict=True):
-                    change = u.T @ ao
-                    found[0, points] = (phi[0] * change[0]).sum(0)
-                    found[1:4, points] = (phi[0] * change[1:] + phi[1:] * change[0]).sum(1)
-                    found[4, points] = 0.5 * (phi[1:] * change[1:]).sum((0, 1))
+                    found[:, points] = pair_density(phi, u.T @ ao)
         return rows
 
 
