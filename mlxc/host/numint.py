@@ -54,8 +54,9 @@ def xc_matrix(original, ni, mol, grids, xc_code, dms, relativity=0, hermi=1, max
             raise Unsupported(f"{entry.name} in a periodic system: {where_local()}")
         entry.require_omega(ni.omega)
         xc_code = entry.semilocal
-    if hermi == 1 and semilocal.integrates(ni, mol, entry, dms):
-        found = semilocal.xc_matrix(ni, mol, grids, xc_code, dms, max_memory)
+    occupied_only = getattr(ni, "_occupied_only", False)
+    if hermi == 1 and semilocal.integrates(ni, mol, entry, dms, occupied_only):
+        found = semilocal.xc_matrix(ni, mol, grids, xc_code, dms, max_memory, occupied_only)
     else:
         found = original(ni, mol, grids, xc_code, dms, relativity, hermi, max_memory, verbose)
     if not entry.is_local:
@@ -66,7 +67,7 @@ def xc_matrix(original, ni, mol, grids, xc_code, dms, relativity=0, hermi=1, max
         if device_of(dms) != device:  # GPU4PySCF takes NumPy's arrays too
             dms = from_torch(to_torch(dms).to(device), matrix)
         part = local.part(ni, mol, entry.on(device), max_memory, device)
-        added, potential = part.energy_and_potential(dms, getattr(ni, "_occupied_only", False))
+        added, potential = part.energy_and_potential(dms, occupied_only)
     return electrons, energy + added, matrix + potential
 
 
@@ -99,17 +100,19 @@ def _kernel(original, mf, *args, **kwargs):
     if not _virtuals_can_wait(mf):
         return original(mf, *args, **kwargs)
     lib.logger.info(mf, "local exchange: levels and gaps of virtual orbitals are provisional until the last cycle")
-    kwargs["callback"] = _with_whole_matrices(mf._numint, kwargs.get("callback"))
     mf._numint._occupied_only = True
     try:
-        converged, energy, levels, orbitals, occupations = original(mf, *args, **kwargs)
+        converged, energy, levels, orbitals, occupations = original(
+            mf, *args, **kwargs | {"callback": _with_whole_matrices(mf._numint, kwargs.get("callback"))})
     finally:
         mf._numint._occupied_only = False
-    levels, orbitals = _with_virtuals(mf, levels, orbitals, occupations)
-    if not converged or not np.array_equal(mf.get_occ(levels, orbitals), occupations):
-        lib.logger.note(mf, "local exchange: the filling of the levels is not settled; on with the whole Fock matrix")
-        kwargs["dm0"] = mf.make_rdm1(orbitals, occupations)
+    if not converged:
+        lib.logger.note(mf, "local exchange: not converged; again with the whole Fock matrix")
         return original(mf, *args, **kwargs)
+    levels, orbitals = _with_virtuals(mf, levels, orbitals, occupations)
+    if not np.array_equal(mf.get_occ(levels, orbitals), occupations):
+        lib.logger.note(mf, "local exchange: the filling of the levels is not settled; on with the whole Fock matrix")
+        return original(mf, *args, **kwargs | {"dm0": mf.make_rdm1(orbitals, occupations)})
     if mf.chkfile and kwargs.get("dump_chk", True):
         mf.dump_chk({"e_tot": energy, "mo_energy": levels, "mo_coeff": orbitals, "mo_occ": occupations})
     return converged, energy, levels, orbitals, occupations
@@ -130,16 +133,17 @@ def _virtuals_can_wait(mf) -> bool:
     plain = isinstance(mf, rks.RKS | uks.UKS) and not isinstance(mf, scf.rohf.ROHF)
     fillings = "get_occ" not in vars(mf) and type(mf).get_occ.__module__.startswith("pyscf.")
     settings = not mf.level_shift and not getattr(mf, "sigma", None) and fillings
-    return plain and settings and mf.max_cycle > 0 and seam.local_hybrid(mf.xc) is not None
+    entry = seam.local_hybrid(getattr(mf, "xc", None))
+    return plain and settings and mf.max_cycle > 0 and entry is not None and entry.xc_type == "MGGA"
 
 
 def _with_virtuals(mf, levels, orbitals, occupations):
     """Virtual orbitals and levels from the whole Fock matrix, F_ab = δ_ab ε_a + V_ab; the occupied ones stay.
 
-    The ε_a are those of the matrix without the block between virtual orbitals that the local part V has.
+    The ε_a are those of the matrix without the block between virtual orbitals that V, all but exact exchange, has.
     """
-    part = local.part(mf._numint, mf.mol, seam.local_hybrid(mf.xc).functional, mf.max_memory)
-    _, potential = part.energy_and_potential(mf.make_rdm1(orbitals, occupations))
+    integrate = mf._numint.nr_rks if levels.ndim == 1 else mf._numint.nr_uks
+    *_, potential = integrate(mf.mol, mf.grids, mf.xc, mf.make_rdm1(orbitals, occupations), max_memory=mf.max_memory)
     if potential.ndim == 2:
         return _diagonalised(potential, levels, orbitals, occupations)
     spins = [_diagonalised(*x) for x in zip(potential, levels, orbitals, occupations, strict=True)]

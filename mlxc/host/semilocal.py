@@ -50,15 +50,15 @@ def add_columns(columns: Tensor, ao: Tensor, phi: Tensor, v: Tensor):
         columns.addmm_(ao[k], (v[k] * phi[0] + 0.5 * v[4] * phi[k]).T)
 
 
-def integrates(ni, mol, entry: Registered, dms) -> bool:
-    """Whether it is done here; what cannot be is left to PySCF: GPUs, crystals, complex matrices, large molecules."""
+def integrates(ni, mol, entry: Registered, dms, occupied_only: bool = False) -> bool:
+    """Whether it is done here; PySCF does the rest: GPUs, crystals, complex matrices, whole ones of large molecules."""
     if not isinstance(ni, numint.NumInt) or not isinstance(mol, gto.Mole) or hasattr(mol, "lattice_vectors"):
         return False
     real = isinstance(dms, np.ndarray) and dms.dtype == np.float64 and dms.shape[-2:] == (mol.nao, mol.nao)
-    return real and mol.nao <= SPARSE and entry.xc_type == "MGGA"
+    return real and entry.xc_type == "MGGA" and (occupied_only or mol.nao <= SPARSE)
 
 
-def xc_matrix(ni: numint.NumInt, mol: gto.Mole, grids, xc: str, dm, max_memory: float):
+def xc_matrix(ni: numint.NumInt, mol: gto.Mole, grids, xc: str, dm, max_memory: float, occupied_only: bool = False):
     """Electrons, energy and Fock matrix of a meta-GGA, as PySCF's `nr_rks` and `nr_uks`.
 
     Args:
@@ -68,6 +68,7 @@ def xc_matrix(ni: numint.NumInt, mol: gto.Mole, grids, xc: str, dm, max_memory: 
         xc: the functional's name.
         dm: density matrix, (nao, nao) of a closed shell or (2, nao, nao); with PySCF's orbitals tagged or without.
         max_memory: MB.
+        occupied_only: leave the block between virtual orbitals out, as in `LocalExchange.fock`.
 
     Returns:
         (electrons, E, V): a number or one for each spin; Ha; of the shape of ``dm``.
@@ -77,22 +78,26 @@ def xc_matrix(ni: numint.NumInt, mol: gto.Mole, grids, xc: str, dm, max_memory: 
     """
     closed, nao = np.ndim(dm) == 2, mol.nao
     with host_threads():
-        matrices = spin_matrices(dm, nao, CPU)
-        orbitals = occupied_orbitals(dm, matrices, torch.from_numpy(mol.intor_symmetric("int1e_ovlp")))
-        orbitals = orbitals[:1] if closed else orbitals
-        half = torch.zeros(len(orbitals), nao, nao, dtype=torch.float64)
+        matrices, overlap = spin_matrices(dm, nao, CPU), torch.from_numpy(mol.intor_symmetric("int1e_ovlp"))
+        orbitals = occupied_orbitals(dm, matrices, overlap)[: 1 if closed else 2]
+        half = [torch.zeros_like(o.coeff if occupied_only else overlap) for o in orbitals]
         electrons, energy = np.zeros(len(orbitals)), 0.0
         for values, _, weights, _ in ni.block_loop(mol, grids, nao, 1, max_memory, blksize=BLOCK):
             ao = torch.from_numpy(values.swapaxes(-1, -2))
-            rho = torch.stack([_density(o.coeff, o.occ, ao) for o in orbitals]).numpy()
+            phi = [o.coeff.T @ ao for o in orbitals]
+            rho = torch.stack([pair_density(o.occ[:, None] * p, p) for o, p in zip(orbitals, phi, strict=True)]).numpy()
             rho = 2 * rho[0] if closed else rho
             e, v = ni.eval_xc_eff(xc, rho, deriv=1, xctype="MGGA", spin=int(not closed))[:2]
             n = (weights * rho[..., 0, :]).reshape(len(orbitals), -1)
             electrons += n.sum(1)
             energy += float((n @ e).sum())
-            for out, rows in zip(half, torch.from_numpy(weights * v).reshape(-1, *rho.shape[-2:]), strict=True):
-                add_matrix(out, ao, rows)
-        matrix = (half + half.mT).numpy()
+            for out, p, rows in zip(half, phi, torch.from_numpy(weights * v).reshape(-1, *rho.shape[-2:]), strict=True):
+                if occupied_only:
+                    add_columns(out, ao, p, rows)
+                else:
+                    add_matrix(out, ao, rows)
+        found = [o.completed(h, overlap) if occupied_only else h + h.T for o, h in zip(orbitals, half, strict=True)]
+        matrix = torch.stack(found).numpy()
     return (float(electrons[0]), energy, matrix[0]) if closed else (electrons, energy, matrix)
 
 
@@ -117,17 +122,12 @@ def change_of_matrix(ni: numint.NumInt, mol: gto.Mole, grids, dms, fxc, max_memo
             ao, here = torch.from_numpy(values.swapaxes(-1, -2)), slice(first, first + len(weights))
             first += len(weights)
             weighted = table[..., here] * torch.from_numpy(weights)
-            rho = torch.stack([_density(vectors, size, ao) for size, vectors in changes])
+            phi = [vectors.T @ ao for _, vectors in changes]
+            rho = torch.stack([pair_density(n[:, None] * p, p) for (n, _), p in zip(changes, phi, strict=True)])
             for k, rows in enumerate(rho.unflatten(0, (spins, sets)).transpose(0, 1).flatten(1, 2)):
                 for s, v in enumerate((weighted * rows[:, None]).sum(0).unflatten(0, (spins, 5))):
                     add_matrix(half[s * sets + k], ao, v)
         return (half + half.mT).reshape(dms.shape).numpy()
-
-
-def _density(coeff: Tensor, occ: Tensor, ao: Tensor) -> Tensor:
-    """Rows (5, m) of Σ_i n_i c_i c_iᵀ."""
-    phi = coeff.T @ ao
-    return pair_density(occ[:, None] * phi, phi)
 
 
 def _factors(x: Tensor) -> tuple[Tensor, Tensor]:
