@@ -34,7 +34,9 @@ def bench():
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes, one thread each.")
 @click.option("--scheduler", help="Address of a Dask scheduler, whose workers are used instead.")
 @click.option("--retry", is_flag=True, help="Compute again what failed or did not converge.")
-def run(sets, xc, out, data, basis, diffuse_basis, grid, stability, workers, scheduler, retry):
+@click.option("--known", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="File of `mlxc bench export`: what it has is not computed again.")
+def run(sets, xc, out, data, basis, diffuse_basis, grid, stability, workers, scheduler, retry, known):
     """Computes what is missing in OUT; can be interrupted at any moment and run again.
 
     Exit code 1 when something failed or did not converge.
@@ -51,7 +53,7 @@ def run(sets, xc, out, data, basis, diffuse_basis, grid, stability, workers, sch
     click.echo(str(protocol))
     for s in wanted:
         click.echo(f"{s.name}: {len(s.entries)} entries, {len(s.jobs)} species; {s.description}")
-    done = runner.run(wanted, chosen, out, protocol, workers, scheduler, retry)
+    done = runner.run(wanted, chosen, out, protocol, workers, scheduler, retry, known, click.echo)
     for name, reason in done.failed.items():
         click.echo(f"failed: {name}: {reason}", err=True)
     click.echo(f"{done.results} results in {out}, {done.not_converged} not converged, {len(done.failed)} failed; "
@@ -82,6 +84,18 @@ def report(folder, xc, sets, to, rows):
         return 0
     for path in reporting.write(folder, *asked, to, say):
         click.echo(path)
+    return 0
+
+
+@bench.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def export(folder, file):
+    """Writes the results in FOLDER to one FILE (.jsonl.gz), without geometries and references, for `run --known`."""
+    from mlxc.bench.published import publish
+    from mlxc.bench.results import Results
+
+    click.echo(f"{publish(Results(folder), file)} results in {file}")
     return 0
 
 

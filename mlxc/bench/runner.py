@@ -1,6 +1,6 @@
 """Computes what is missing of the sets that are asked for; can be stopped at any moment and run again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ from mlxc.bench.entries import Set
 from mlxc.bench.jobs import Job
 from mlxc.bench.methods import Method
 from mlxc.bench.protocol import STANDARD, Protocol
+from mlxc.bench.published import take_over
 from mlxc.bench.results import Results
 from mlxc.errors import InvalidInput
 from mlxc.progress import Progress
@@ -24,8 +25,11 @@ class Summary(NamedTuple):
 
 
 def run(sets: Sequence[Set], methods: Sequence[Method], out: Path, protocol: Protocol = STANDARD, workers: int = 1,
-        scheduler: str | None = None, retry: bool = False) -> Summary:
-    """Runs every job that has no result yet, smallest first; every result that was reported is on disk.
+        scheduler: str | None = None, retry: bool = False, known: Path | None = None,
+        say: Callable[[str], object] = print) -> Summary:
+    """Runs every job that has no result yet; every result that was reported is on disk.
+
+    The smallest come first, with several workers the largest, so that none of them waits at the end.
 
     Args:
         sets: what is asked for.
@@ -34,10 +38,12 @@ def run(sets: Sequence[Set], methods: Sequence[Method], out: Path, protocol: Pro
         protocol: the settings.
         workers, scheduler: see `mlxc.workers.pool`.
         retry: compute again what failed or did not converge.
+        known: file of `published.publish`, whose results are taken over.
+        say: receives what is taken over.
 
     Raises:
         InvalidInput: another process writes to the folder, or it holds results of another protocol or version; no
-            species can be computed; a disk that is full.
+            species can be computed; a disk that is full; as `published.take_over`.
     """
     jobs = {job.key: job for s in sets for job in s.jobs.values()}
     costs, impossible = _costs(jobs)
@@ -50,6 +56,9 @@ def run(sets: Sequence[Set], methods: Sequence[Method], out: Path, protocol: Pro
             results.add_set(s)
         for method in methods:
             results.add_method(method)
+        if known is not None:
+            taken = take_over(known, results, jobs, methods, protocol, say)
+            say(f"{taken} results taken over from {known.name}")
         todo = [(job, m) for job in ordered for m in methods if not _done(results, m, job, retry)]
         lost = {}
         if todo:

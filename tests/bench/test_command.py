@@ -50,6 +50,15 @@ def test_run_and_report(manifest, tmp_path, capsys):
     assert "| all | 2 |" in table and "| ip |" not in table and "hf" not in table
 
 
+def test_results_are_exported_and_known_again(manifest, tmp_path, capsys):
+    run(manifest, tmp_path / "out", "--xc", "hf")
+    file = str(tmp_path / "energies.jsonl.gz")
+    assert main(["bench", "export", str(tmp_path / "out"), file]) == 0
+    assert "4 results in " in capsys.readouterr().out
+    assert run(manifest, tmp_path / "again", "--xc", "hf", "--known", file) == 0
+    assert "4 results taken over from energies.jsonl.gz" in capsys.readouterr().out
+
+
 def test_what_does_not_converge_is_told_by_the_exit_code(manifest, tmp_path, monkeypatch, capsys):
     from mlxc.bench import runner
 
