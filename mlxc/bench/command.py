@@ -42,14 +42,14 @@ def run(sets, xc, out, data, basis, diffuse_basis, grid, stability, workers, sch
     Exit code 1 when something failed or did not converge.
     """
     from mlxc.bench import methods, runner
-    from mlxc.bench import sets as known
+    from mlxc.bench import sets as library
     from mlxc.bench.protocol import STANDARD
 
     changes = {"basis": basis, "diffuse_basis": diffuse_basis, "grid_level": grid,
                "follow_ups": None if stability else 0}
     protocol = replace(STANDARD, **{key: value for key, value in changes.items() if value is not None})
     chosen = methods.methods(xc, lambda line: click.echo(line, err=True))
-    wanted = known.load(sets, protocol, data)
+    wanted = library.load(sets, protocol, data)
     click.echo(str(protocol))
     for s in wanted:
         click.echo(f"{s.name}: {len(s.entries)} entries, {len(s.jobs)} species; {s.description}")
