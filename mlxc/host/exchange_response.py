@@ -23,6 +23,7 @@ complex orbitals, e¹ is zero and K_f[X] is not.
 import math
 import tempfile
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ from mlxc.host.arrays import from_torch, host_threads, to_torch
 from mlxc.host.exchange import LocalExchange
 from mlxc.host.orbitals import occupied_orbitals, spin_matrices
 
-#: Changes of the density matrix that are treated at a time: each takes 16 MB and more.
+#: Changes of the density matrix that are treated at a time.
 TOGETHER = 8
 
 
@@ -70,7 +71,6 @@ class ExchangeResponse:
             raise InvalidInput(f"f has shape {tuple(weights.shape)}, expected finite numbers of shape {expected}")
         self._weights = weights.reshape(-1, len(self.grid))
         self.kept = (self._weights != 0).any(0)
-        self._place = torch.cumsum(self.kept, 0) - 1
         with host_threads():
             self.orbitals = occupied_orbitals(dm, matrices, exchange.overlap)[: len(self._weights)]
             self._g, self._v = self._half_exchanged()
@@ -90,8 +90,8 @@ class ExchangeResponse:
         with host_threads():
             changed = [o.changed((spin + spin.mT) / 2, self.exchange.overlap)
                        for o, spin in zip(self.orbitals, changes.unbind(1), strict=True)]
-            for _, points in self.grid(self.kept):
-                ao, place = self.grid.orbitals(points), self._place[points]
+            for _, points, place in self._blocks():
+                ao = self.grid.orbitals(points)
                 for s, (o, (y, z)) in enumerate(zip(self.orbitals, changed, strict=True)):
                     g = self._g[s][:, place]
                     energy[:, s, points] = -((y.mT @ ao) * (o.coeff.T @ g) + (o.coeff.T @ ao) * (z.mT @ g)).sum(1)
@@ -114,8 +114,8 @@ class ExchangeResponse:
         factors = factors.reshape(-1, len(self.orbitals), len(self.grid))
         columns = [factors.new_zeros(len(factors), *o.coeff.shape) for o in self.orbitals]
         with host_threads():
-            for _, points in self.grid(self.kept):
-                ao, place = self.grid.orbitals(points), self._place[points]
+            for _, points, place in self._blocks():
+                ao = self.grid.orbitals(points)
                 for s, (o, out) in enumerate(zip(self.orbitals, columns, strict=True)):
                     g = self._g[s][:, place]
                     phi, exchanged = o.coeff.T @ ao, o.coeff.T @ g
@@ -152,9 +152,9 @@ class ExchangeResponse:
         c = self.orbitals[s].coeff
         y, z = self.orbitals[s].changed(x, self.exchange.overlap)
         columns = torch.zeros_like(y)
-        for _, points in self.grid(self.kept):
+        for _, points, place in self._blocks():
             ao = self.grid.orbitals(points)
-            exchanged = _applied(self._v[s][:, self._place[points]], y.mT @ ao)
+            exchanged = _applied(self._v[s][:, place], y.mT @ ao)
             columns += (ao * self._weights[s, points]) @ exchanged.mT
         for part, half in self.fitting.half_transformed(torch.cat([c, *y], 1)):
             w, bc, by = self._dressed[s][..., part], half[..., :c.shape[1]], half[..., c.shape[1]:]
@@ -176,6 +176,13 @@ class ExchangeResponse:
                                f"(…, {', '.join(map(str, (*self.spins, nao, nao)))})")
         return changes.reshape(-1, len(self.orbitals), nao, nao), shape
 
+    def _blocks(self) -> Iterator[tuple[int, np.ndarray, slice]]:
+        """Number of each block of the grid, its points that are kept, and their places among all that are."""
+        first = 0
+        for number, points in self.grid(self.kept):
+            yield number, points, slice(first, first + len(points))
+            first += len(points)
+
     def _half_exchanged(self) -> tuple[list[Tensor], list[Tensor]]:
         """At the kept points of each spin g_ν = Σ_j n_j φ_j v_νj, (nao, kept), and v_ij for i ≥ j, (pairs, kept)."""
         nao, naux, count, budget = self.fitting.nao, self.fitting.naux, int(self.kept.sum()), self.grid.density_bytes
@@ -192,14 +199,14 @@ class ExchangeResponse:
                 for part, half in self.fitting.half_transformed(some):
                     fit[:, :, part] = half.permute(2, 1, 0)
                 fit = self.fitting.solve(fit)
-                for number, points in self.grid(self.kept):
+                for number, points, place in self._blocks():
                     potentials, ao = self.grid.potentials(number, points), self.grid.orbitals(points)
-                    place, phi = self._place[points], (some * o.occ[start:start + group]).T @ ao
+                    phi = (some * o.occ[start:start + group]).T @ ao
                     for j, (c, p) in enumerate(zip(fit, phi, strict=True), start):
                         v_j = c @ potentials
                         whole[:, place] += v_j * p
                         i = torch.arange(j, electrons)
-                        v[-1][(i * (i + 1) // 2 + j)[:, None], place] = o.coeff[:, j:].T @ v_j
+                        v[-1][i * (i + 1) // 2 + j, place] = o.coeff[:, j:].T @ v_j
         return list(g), v
 
     def _dressed_columns(self) -> list[Tensor]:

@@ -153,15 +153,16 @@ class LocalPart:
             rows: as there, or of several sets, (…, 5, n) or (…, 2, 5, n).
             orbitals: of each spin, or of one where they are the same.
         """
-        spins = rows.reshape(-1, *rows.shape[-2:])
-        orbitals = orbitals * (len(spins) // len(orbitals))
-        columns = [torch.zeros_like(o.coeff) for o in orbitals]
-        for _, points in self.exchange.grid((spins != 0).any(0).any(0)):
+        sets = rows.reshape(-1, len(orbitals), *rows.shape[-2:])
+        columns = [rows.new_zeros(len(sets), *o.coeff.shape) for o in orbitals]
+        for _, points in self.exchange.grid((sets != 0).any(0).any(0).any(0)):
             ao = self.exchange.grid.orbitals(points, 1)
-            for v, o, out in zip(spins[..., points], orbitals, columns, strict=True):
-                add_columns(out, ao, o.coeff.T @ ao, v)
-        whole = [o.completed(c, self.exchange.overlap) for o, c in zip(orbitals, columns, strict=True)]
-        return torch.stack(whole).reshape(*rows.shape[:-2], *whole[0].shape)
+            for o, spin, found in zip(orbitals, sets[..., points].unbind(1), columns, strict=True):
+                phi = o.coeff.T @ ao
+                for v, out in zip(spin, found, strict=True):
+                    add_columns(out, ao, phi, v)
+        whole = torch.stack([o.completed(c, self.exchange.overlap) for o, c in zip(orbitals, columns, strict=True)], 1)
+        return whole.reshape(*rows.shape[:-2], *whole.shape[-2:])
 
     def _rows(self, dm, closed: bool) -> Tensor:
         """n, ∇n and τ on the grid: of all electrons, (5, n), or of each spin, (2, 5, n)."""

@@ -17,11 +17,14 @@ from mlxc.host import local, seam, semilocal
 from mlxc.host.arrays import CPU, device_of, from_torch, in_order_with, to_torch
 from mlxc.host.entry import where_local
 
+#: Electrons that may change their place when the virtual block comes in; a level that is filled instead moves one.
+SETTLED = 0.1
+
 
 def install():
     """Wraps what PySCF's objects call, once."""
     seam.wrap(numint.NumInt, "nr_rks", closed_shell)
-    seam.wrap(numint.NumInt, "nr_uks", xc_matrix)
+    seam.wrap(numint.NumInt, "nr_uks", both_spins)
     seam.wrap(numint.NumInt, "nr_rks_fxc", change_of_matrix)
     seam.wrap(numint.NumInt, "nr_uks_fxc", change_of_matrix)
     seam.wrap(numint.NumInt, "to_gpu", same_settings)
@@ -44,6 +47,13 @@ def closed_shell(original, ni, mol, grids, xc_code, dms, *args, **kwargs):
     return tuple(np.array(x) for x in zip(*found, strict=True))
 
 
+def both_spins(original, ni, mol, grids, xc_code, dms, *args, **kwargs):
+    """As `xc_matrix`; one density matrix is a closed shell's here, and has results for both spins all the same."""
+    if isinstance(dms, np.ndarray) and dms.ndim == 2 and seam.search(xc_code):
+        dms = np.stack((dms, dms)) / 2
+    return xc_matrix(original, ni, mol, grids, xc_code, dms, *args, **kwargs)
+
+
 def xc_matrix(original, ni, mol, grids, xc_code, dms, relativity=0, hermi=1, max_memory=2000, verbose=None):
     """(electrons, E_xc without exact exchange, its Fock matrix) of one density matrix."""
     entry = seam.search(xc_code)
@@ -55,7 +65,7 @@ def xc_matrix(original, ni, mol, grids, xc_code, dms, relativity=0, hermi=1, max
         entry.require_omega(ni.omega)
         xc_code = entry.semilocal
     occupied_only = getattr(ni, "_occupied_only", False)
-    if hermi == 1 and semilocal.integrates(ni, mol, entry, dms, occupied_only):
+    if hermi == 1 and np.ndim(dms) < 4 and semilocal.integrates(ni, mol, entry, dms, occupied_only):
         found = semilocal.xc_matrix(ni, mol, grids, xc_code, dms, max_memory, occupied_only)
     else:
         found = original(ni, mol, grids, xc_code, dms, relativity, hermi, max_memory, verbose)
@@ -77,6 +87,8 @@ def change_of_matrix(original, ni, mol, grids, xc_code, dm0, dms, relativity=0, 
     entry = seam.search(xc_code)
     if entry is None or entry.is_local or fxc is None or not semilocal.integrates(ni, mol, entry, dms):
         return original(ni, mol, grids, xc_code, dm0, dms, relativity, hermi, rho0, vxc, fxc, max_memory, verbose)
+    if np.ndim(fxc) == 5 and np.ndim(dms) == 2:
+        dms = np.stack((dms, dms)) / 2
     return semilocal.change_of_matrix(ni, mol, grids, dms, fxc, max_memory)
 
 
@@ -109,13 +121,21 @@ def _kernel(original, mf, *args, **kwargs):
     if not converged:
         lib.logger.note(mf, "local exchange: not converged; again with the whole Fock matrix")
         return original(mf, *args, **kwargs)
-    levels, orbitals = _with_virtuals(mf, levels, orbitals, occupations)
-    if not np.array_equal(mf.get_occ(levels, orbitals), occupations):
+    dm, overlap = mf.make_rdm1(orbitals, occupations), mf.get_ovlp()
+    levels, orbitals = mf.eig(mf.get_fock(dm=dm), overlap)
+    occupations = mf.get_occ(levels, orbitals)
+    if _moved(dm, mf.make_rdm1(orbitals, occupations), overlap) > SETTLED:
         lib.logger.note(mf, "local exchange: the filling of the levels is not settled; on with the whole Fock matrix")
-        return original(mf, *args, **kwargs | {"dm0": mf.make_rdm1(orbitals, occupations)})
+        return original(mf, *args, **kwargs | {"dm0": dm})
     if mf.chkfile and kwargs.get("dump_chk", True):
         mf.dump_chk({"e_tot": energy, "mo_energy": levels, "mo_coeff": orbitals, "mo_occ": occupations})
     return converged, energy, levels, orbitals, occupations
+
+
+def _moved(one, other, overlap: np.ndarray) -> float:
+    """Electrons of one density matrix that are in no occupied orbital of the other: Σ_σ (tr D_σS − tr D_σS D′_σS)."""
+    a, b = (np.reshape(dm, (-1, *overlap.shape)) @ overlap for dm in (one, other))
+    return float(np.einsum("sii->", a) - np.einsum("sij,sji->", a, b) / (2 if np.ndim(one) == 2 else 1))
 
 
 def _with_whole_matrices(ni, callback):
@@ -135,24 +155,3 @@ def _virtuals_can_wait(mf) -> bool:
     settings = not mf.level_shift and not getattr(mf, "sigma", None) and fillings
     entry = seam.local_hybrid(getattr(mf, "xc", None))
     return plain and settings and mf.max_cycle > 0 and entry is not None and entry.xc_type == "MGGA"
-
-
-def _with_virtuals(mf, levels, orbitals, occupations):
-    """Virtual orbitals and levels from the whole Fock matrix, F_ab = δ_ab ε_a + V_ab; the occupied ones stay.
-
-    The ε_a are those of the matrix without the block between virtual orbitals that V, all but exact exchange, has.
-    """
-    integrate = mf._numint.nr_rks if levels.ndim == 1 else mf._numint.nr_uks
-    *_, potential = integrate(mf.mol, mf.grids, mf.xc, mf.make_rdm1(orbitals, occupations), max_memory=mf.max_memory)
-    if potential.ndim == 2:
-        return _diagonalised(potential, levels, orbitals, occupations)
-    spins = [_diagonalised(*x) for x in zip(potential, levels, orbitals, occupations, strict=True)]
-    return tuple(np.array(x) for x in zip(*spins, strict=True))
-
-
-def _diagonalised(potential, levels, orbitals, occupations):
-    levels, orbitals, virtual = levels.copy(), orbitals.copy(), occupations == 0
-    matrix = np.diag(levels[virtual]) + orbitals[:, virtual].T @ potential @ orbitals[:, virtual]
-    levels[virtual], vectors = np.linalg.eigh(matrix)
-    orbitals[:, virtual] = orbitals[:, virtual] @ vectors
-    return levels, orbitals

@@ -39,9 +39,14 @@ class Orbitals:
         """√|n_i| c_i, shape (nao, k)."""
         return self.coeff * self.root
 
+    def dual(self, overlap: Tensor) -> Tensor:
+        """S C (CᵀSC)⁻¹, (nao, k), with Cᵀ times it 1; orbitals projected from another basis are not orthonormal."""
+        sc = overlap @ self.coeff
+        return torch.linalg.solve(self.coeff.T @ sc, sc.T).T
+
     def completed(self, columns: Tensor, overlap: Tensor, rows: Tensor | None = None) -> Tensor:
-        """F_μi (SC)ᵀ + SC (Fᵀ_μi)ᵀ − SC F_ij (SC)ᵀ: the matrix with these columns F_μi = (F c_i)_μ, (…, nao, k), and no
-        block between the other orbitals.
+        """F_μi Bᵀ + B (Fᵀ_μi)ᵀ − B F_ij Bᵀ, B = `dual`: the matrix with these columns F_μi = (F c_i)_μ, (…, nao, k),
+        and no block between the other orbitals.
 
         Args:
             columns: F c_i.
@@ -50,17 +55,17 @@ class Orbitals:
 
         Source: occ-RI-K, doi:10.1063/1.4923369.
         """
-        sc = overlap @ self.coeff
+        b = self.dual(overlap)
         other = columns if rows is None else rows
-        return columns @ sc.T + (other @ sc.T).mT - sc @ (self.coeff.T @ columns) @ sc.T
+        return columns @ b.T + (other @ b.T).mT - b @ (self.coeff.T @ columns) @ b.T
 
     def changed(self, x: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
-        """Y = X S C and Z with X = Y Cᵀ + C Zᵀ, each (…, nao, k), for X, (…, nao, nao), with nothing between the other
-        orbitals.
+        """Y = X B, B = `dual`, and Z with X = Y Cᵀ + C Zᵀ, each (…, nao, k), for X, (…, nao, nao), with nothing between
+        the other orbitals.
         """
-        sc = overlap @ self.coeff
-        z = x.mT @ sc
-        return x @ sc, z - self.coeff @ (sc.T @ z)
+        b = self.dual(overlap)
+        z = x.mT @ b
+        return x @ b, z - self.coeff @ (b.T @ z)
 
 
 def spin_matrices(dm, nao: int, device: torch.device) -> Tensor:

@@ -29,8 +29,8 @@ class GridBlocks:
         coords: points, shape (n, 3), bohr, in the host's memory.
         block: number of points that are treated at a time.
         needed_mb: memory below which blocks get smaller than `COMFORTABLE`, MB.
-        moment_bytes, density_bytes: memory set aside for the moments of the full Fock build, and for what a density
-            leaves on the grid.
+        moment_bytes, density_bytes: memory set aside for moments over the grid, of the full Fock build or the response,
+            and for what a density leaves on the grid.
     """
 
     def __init__(self, fitting: Fitting, coords: Tensor, max_memory: float):

@@ -152,11 +152,16 @@ def _restricted(original, mf, mo_coeff=None, mo_occ=None, singlet=None, hermi=0,
 
 def _unrestricted(original, mf, mo_coeff=None, mo_occ=None, with_j=True, hermi=0, max_memory=None, with_nlc=True):
     """The function X → V¹ of both spins."""
-    if not with_j and hermi == 0 and seam.local_hybrid(getattr(mf, "xc", None)):  # PySCF's stability analysis
+    if _flips(with_j, hermi) and seam.local_hybrid(getattr(mf, "xc", None)):
         lib.logger.warn(mf, "UKS to GKS instability: PySCF takes the kernel of spin-conserving changes for spin flips, "
                         "and GKS does not work with %s; do not rely on it", mf.xc)
     settings = {"with_j": with_j, "hermi": hermi, "max_memory": max_memory, "with_nlc": with_nlc}
     return _with_local_part(original, mf, mo_coeff, mo_occ, settings)
+
+
+def _flips(with_j: bool, hermi: int) -> bool:
+    """Whether PySCF's stability analysis asks for spin flips, whose changes are no spin's own rotations."""
+    return not with_j and hermi == 0
 
 
 def _with_local_part(original, mf, mo_coeff, mo_occ, settings: dict, triplet: bool = False):
@@ -169,7 +174,8 @@ def _with_local_part(original, mf, mo_coeff, mo_occ, settings: dict, triplet: bo
         raise Unsupported(f"{entry.name}: the orbitals are complex, its response needs real ones")
     if occ.ndim == 1 and isinstance(mf, uhf.UHF | rohf.ROHF):  # PySCF would take them for a closed shell's
         coeff, occ = np.stack((coeff, coeff)), np.stack((occ > 0, occ == 2)).astype(float)
-    response, flips = _response(mf, entry, coeff, occ), not settings.get("with_j", True)
+    response = _response(mf, entry, coeff, occ)
+    flips = _flips(settings.get("with_j", True), settings["hermi"])
     with lib.temporary_env(mf, xc=entry.semilocal):
         rest = original(mf, coeff, occ, **settings)
 

@@ -6,6 +6,8 @@ The integration gives what PySCF's own does, with torch's matrix products and bl
 Source: the matrix of a meta-GGA without its Laplacian, doi:10.1063/1.4811270.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from pyscf import gto
@@ -13,17 +15,21 @@ from pyscf.dft import numint
 from pyscf.dft.gen_grid import BLKSIZE
 from torch import Tensor
 
-from mlxc.host.arrays import CPU, host_threads
+from mlxc.errors import InvalidDensity
+from mlxc.host.arrays import CPU, host_threads, to_torch
 from mlxc.host.entry import Registered
 from mlxc.host.orbitals import occupied_orbitals, spin_matrices
 
-#: Grid points of a block, a multiple of what PySCF screens together.
-BLOCK = 64 * BLKSIZE
+#: Grid points of a block at most, in units of those that PySCF screens together.
+BLOCK = 64
+
+#: Numbers for each point and AO in a block: values, slopes, and what is made of them.
+NUMBERS = 12
 
 #: Eigenvalues of a change of the density matrix below this fraction of the largest are round-off.
 RANK = 1e-14
 
-#: Number of orbitals above which PySCF's own integration leaves out what is far from a point.
+#: Number of orbitals above which PySCF always leaves out what is far from a point, and is asked instead.
 SPARSE = numint.SWITCH_SIZE
 
 
@@ -59,7 +65,7 @@ def integrates(ni, mol, entry: Registered, dms, occupied_only: bool = False) -> 
 
 
 def xc_matrix(ni: numint.NumInt, mol: gto.Mole, grids, xc: str, dm, max_memory: float, occupied_only: bool = False):
-    """Electrons, energy and Fock matrix of a meta-GGA, as PySCF's `nr_rks` and `nr_uks`.
+    """Electrons, energy and Fock matrix of a meta-GGA, as PySCF's `nr_rks` and `nr_uks` of one state.
 
     Args:
         ni: PySCF's numerical integration.
@@ -82,16 +88,16 @@ def xc_matrix(ni: numint.NumInt, mol: gto.Mole, grids, xc: str, dm, max_memory: 
         orbitals = occupied_orbitals(dm, matrices, overlap)[: 1 if closed else 2]
         half = [torch.zeros_like(o.coeff if occupied_only else overlap) for o in orbitals]
         electrons, energy = np.zeros(len(orbitals)), 0.0
-        for values, _, weights, _ in ni.block_loop(mol, grids, nao, 1, max_memory, blksize=BLOCK):
-            ao = torch.from_numpy(values.swapaxes(-1, -2))
+        for ao, weights in _blocks(ni, mol, grids, max_memory):
             phi = [o.coeff.T @ ao for o in orbitals]
             rho = torch.stack([pair_density(o.occ[:, None] * p, p) for o, p in zip(orbitals, phi, strict=True)]).numpy()
             rho = 2 * rho[0] if closed else rho
             e, v = ni.eval_xc_eff(xc, rho, deriv=1, xctype="MGGA", spin=int(not closed))[:2]
-            n = (weights * rho[..., 0, :]).reshape(len(orbitals), -1)
+            n = (weights.numpy() * rho[..., 0, :]).reshape(len(orbitals), -1)
             electrons += n.sum(1)
             energy += float((n @ e).sum())
-            for out, p, rows in zip(half, phi, torch.from_numpy(weights * v).reshape(-1, *rho.shape[-2:]), strict=True):
+            v = (weights * torch.from_numpy(v)).reshape(-1, *rho.shape[-2:])
+            for out, p, rows in zip(half, phi, v, strict=True):
                 if occupied_only:
                     add_columns(out, ao, p, rows)
                 else:
@@ -107,31 +113,55 @@ def change_of_matrix(ni: numint.NumInt, mol: gto.Mole, grids, dms, fxc, max_memo
     Args:
         ni, mol, grids, max_memory: as in `xc_matrix`.
         dms: X, (…, nao, nao) of a closed shell, or (2, …, nao, nao).
-        fxc: ∂²e/∂ρ∂ρ at the grid's points, (5, 5, n) or (2, 5, 2, 5, n).
+        fxc: ∂²e/∂ρ∂ρ at the grid's points, (5, 5, n) or (2, 5, 2, 5, n); PySCF has the index of ρ¹ second in the
+            former and first in the latter.
 
     Returns:
         Array of the shape of ``dms``, Ha.
+
+    Raises:
+        InvalidDensity: NaN in ``dms``.
     """
     nao, spins = mol.nao, 1 if np.ndim(fxc) == 3 else 2
-    table = torch.from_numpy(np.ascontiguousarray(fxc)).reshape(5 * spins, 5 * spins, -1)
+    table = to_torch(fxc)
+    table = table.transpose(0, 1) if spins == 1 else table.reshape(10, 10, -1)  # the first index is that of ρ¹
     with host_threads():
-        half = torch.zeros(dms.size // nao**2, nao, nao, dtype=torch.float64)
-        changes = [_factors(x) for x in torch.from_numpy(np.ascontiguousarray(dms)).reshape(half.shape)]
-        sets, first = len(half) // spins, 0
-        for values, _, weights, _ in ni.block_loop(mol, grids, nao, 1, max_memory, blksize=BLOCK):
-            ao, here = torch.from_numpy(values.swapaxes(-1, -2)), slice(first, first + len(weights))
+        changes = [_factors(x) for x in to_torch(dms).reshape(-1, nao, nao)]
+        half, first = torch.zeros(len(changes) // spins, spins, nao, nao, dtype=torch.float64), 0
+        for ao, weights in _blocks(ni, mol, grids, max_memory):
+            weighted = weights * table[..., first:first + len(weights)]
             first += len(weights)
-            weighted = table[..., here] * torch.from_numpy(weights)
-            phi = [vectors.T @ ao for _, vectors in changes]
-            rho = torch.stack([pair_density(n[:, None] * p, p) for (n, _), p in zip(changes, phi, strict=True)])
-            for k, rows in enumerate(rho.unflatten(0, (spins, sets)).transpose(0, 1).flatten(1, 2)):
-                for s, v in enumerate((weighted * rows[:, None]).sum(0).unflatten(0, (spins, 5))):
-                    add_matrix(half[s * sets + k], ao, v)
-        return (half + half.mT).reshape(dms.shape).numpy()
+            rho = torch.stack([_rows(*change, ao) for change in changes]).unflatten(0, (spins, -1))
+            for rows, outs in zip(rho.transpose(0, 1).flatten(1, 2), half, strict=True):
+                for v, out in zip((weighted * rows[:, None]).sum(0).unflatten(0, (spins, 5)), outs, strict=True):
+                    add_matrix(out, ao, v)
+        return (half + half.mT).transpose(0, 1).reshape(dms.shape).numpy()
+
+
+def _blocks(ni: numint.NumInt, mol: gto.Mole, grids, max_memory: float) -> Iterator[tuple[Tensor, Tensor]]:
+    """Values and slopes of the AOs, (4, nao, m), and the weights, (m,), of a block of points after the other.
+
+    The next block may take the memory of the one before.
+    """
+    size = min(BLOCK, max(1, int(1e6 * max_memory / (8 * NUMBERS * mol.nao * BLKSIZE))))
+    for values, _, weights, _ in ni.block_loop(mol, grids, mol.nao, 1, max_memory, blksize=size * BLKSIZE):
+        yield torch.from_numpy(values.swapaxes(-1, -2)), to_torch(weights)
+
+
+def _rows(occ: Tensor, coeff: Tensor, ao: Tensor) -> Tensor:
+    """Density rows of Σ_i n_i c_i c_iᵀ, (5, m)."""
+    phi = coeff.T @ ao
+    return pair_density(occ[:, None] * phi, phi)
 
 
 def _factors(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues and eigenvectors of the symmetric part: rotations of orbitals make at most twice as many as those."""
+    """Eigenvalues and eigenvectors of the symmetric part: rotations of orbitals make at most twice as many as those.
+
+    Raises:
+        InvalidDensity: NaN or infinity.
+    """
+    if not torch.isfinite(x).all():
+        raise InvalidDensity("the change of the density matrix holds NaN or infinity")
     size, vectors = torch.linalg.eigh((x + x.T) / 2)
     kept = size.abs() > RANK * size.abs().max()
     return size[kept], vectors[:, kept]

@@ -10,6 +10,7 @@ from mlxc.host import seam
 from mlxc.host.local import LocalPart, Settings
 from mlxc.host.local_gradient import density_gradient, local_gradient
 from mlxc.xc.functional import LocalHybrid
+from tests.functionals import random_local_hybrid
 from tests.host.support import WATER, WEIGHTS, converged, derivative, direction, moved
 
 XC = "toy_lh_forces"
@@ -28,11 +29,7 @@ KINDS = {
 @pytest.fixture(scope="module", autouse=True)
 def functional() -> LocalHybrid:
     """A local hybrid whose random weights matter."""
-    generator = torch.Generator().manual_seed(1)
-    made = LocalHybrid({"local_omega": 0.3, "b_max": 2.0}, {"width": 6, "depth": 2}, name=XC)
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(WEIGHTS * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    made = random_local_hybrid(WEIGHTS, seed=1, local_omega=0.3, name=XC)
     seam.register(made)
     return made
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from pyscf import dft, gto
+from pyscf.soscf import newton_ah
 from scipy.linalg import expm
 
 from mlxc.errors import Unsupported
@@ -245,6 +246,16 @@ def test_second_order_scf_finds_the_same_minimum(kind, rks, uks, lh, cation):
     assert second.converged
     assert second.e_tot == pytest.approx(mf.e_tot, abs=1e-9)
     np.testing.assert_allclose(second.make_rdm1(), mf.make_rdm1(), rtol=0, atol=1e-4)
+
+
+def test_newton_in_a_smaller_basis(lh):
+    """The orbitals are then projections, which are not orthonormal."""
+    mol = gto.M(atom="He 0 0 0; H 0 0 0.8", charge=1, basis="6-31g**", verbose=0)
+    mf = on_small_grid(dft.RKS(mol, xc=lh))
+    second = mf.copy().newton()
+    second.mol = newton_ah.project_mol(mol, "6-31g")
+    second.kernel(mf.mo_coeff, mf.mo_occ)
+    assert second.converged and second.e_tot == pytest.approx(mf.e_tot, abs=1e-6)
 
 
 def test_newton_breaks_the_symmetry_of_a_stretched_bond(lh):

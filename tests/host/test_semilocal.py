@@ -5,6 +5,7 @@ import pytest
 from pyscf import dft, gto
 
 import mlxc
+from mlxc.errors import InvalidDensity
 from mlxc.host import semilocal
 from tests.host.support import WATER, direction, symmetric
 
@@ -51,6 +52,54 @@ def test_restricted_open_shell(radical):
     mf = dft.ROKS(radical.mol, xc="mlxc_rs").set(grids=radical.grids).run(max_cycle=2)
     how = mf._numint, mf.mol, mf.grids, "mlxc_rs", mf.make_rdm1()
     same(mf._numint.nr_uks(*how[1:]), pyscfs("nr_uks")(*how))
+
+
+def test_a_closed_shells_matrix_for_both_spins(closed):
+    """One density matrix, in PySCF's method for two."""
+    how = closed._numint, closed.mol, closed.grids, "mlxc_rs", np.array(closed.make_rdm1())
+    same(closed._numint.nr_uks(*how[1:]), pyscfs("nr_uks")(*how))
+
+
+@pytest.mark.parametrize("change", [
+    lambda dm: list(dm), lambda dm: np.stack((dm, dm), 1), lambda dm: dm.astype(np.float32),
+], ids=["list", "two states", "float32"])
+def test_other_forms_are_pyscfs(radical, change, monkeypatch):
+    monkeypatch.setattr(semilocal, "xc_matrix", lambda *args: pytest.fail("not PySCF's"))
+    how = radical._numint, radical.mol, radical.grids, "mlxc_rs", change(np.array(radical.make_rdm1()))
+    same(radical._numint.nr_uks(*how[1:]), pyscfs("nr_uks")(*how))
+
+
+def test_what_is_not_symmetric_is_pyscfs(closed):
+    dm = np.array(closed.make_rdm1())
+    dm += dm @ direction(*dm.shape) - direction(*dm.shape).T @ dm
+    how = closed._numint, closed.mol, closed.grids, "mlxc_rs", dm, 0, 0
+    same(closed._numint.nr_rks(*how[1:]), pyscfs("nr_rks")(*how))
+
+
+def test_an_empty_channel_and_little_memory():
+    mol = gto.M(atom="H 0 0 0", spin=1, basis="6-31g", verbose=0)
+    mf = dft.UKS(mol, xc="mlxc_rs").run(max_cycle=2)
+    for dm in (mf.make_rdm1(), np.zeros((2, mol.nao, mol.nao))):
+        how = mf._numint, mol, mf.grids, "mlxc_rs", dm
+        same(mf._numint.nr_uks(*how[1:], max_memory=0.1), pyscfs("nr_uks")(*how))
+
+
+def test_bad_changes(closed):
+    fxc = closed._numint.cache_xc_kernel(closed.mol, closed.grids, closed.xc, closed.mo_coeff, closed.mo_occ)[2]
+    x = np.full((closed.mol.nao, closed.mol.nao), np.nan)
+    with pytest.raises(InvalidDensity, match="change of the density matrix holds NaN"):
+        closed._numint.nr_rks_fxc(closed.mol, closed.grids, closed.xc, None, x, fxc=fxc)
+
+
+def test_the_index_of_the_change_is_pyscfs(closed, radical):
+    """Closed shells and both spins differ in it, which shows where the table is not symmetric."""
+    for name, mf, shape in (("nr_rks_fxc", closed, (5, 5)), ("nr_uks_fxc", radical, (2, 5, 2, 5))):
+        x = symmetric(mf.mol.nao, mf.mol.nao)
+        fxc = direction(*shape, len(mf.grids.weights))
+        how = mf._numint, mf.mol, mf.grids, mf.xc, None, x, 0, 1, None, None, fxc
+        found, expected = getattr(mf._numint, name)(*how[1:]), pyscfs(name)(*how)
+        assert np.abs(expected).max() > 1e-6
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("hermi", [0, 1, 2])
