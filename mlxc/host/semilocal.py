@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from pyscf import gto
+from pyscf import gto, lib
 from pyscf.dft import numint
 from pyscf.dft.gen_grid import BLKSIZE
 from torch import Tensor
@@ -19,9 +19,10 @@ from mlxc.errors import InvalidDensity
 from mlxc.host.arrays import CPU, host_threads, to_torch
 from mlxc.host.entry import Registered
 from mlxc.host.orbitals import occupied_orbitals, spin_matrices
+from mlxc.xc.derivatives import CHUNK
 
-#: Grid points of a block at most, in units of those that PySCF screens together.
-BLOCK = 64
+#: Grid points of a block for each thread, in units of those that PySCF screens together: what one evaluates at once.
+BLOCK = CHUNK // BLKSIZE
 
 #: Numbers for each point and AO in a block: values, slopes, and what is made of them.
 NUMBERS = 12
@@ -143,7 +144,7 @@ def _blocks(ni: numint.NumInt, mol: gto.Mole, grids, max_memory: float) -> Itera
 
     The next block may take the memory of the one before.
     """
-    size = min(BLOCK, max(1, int(1e6 * max_memory / (8 * NUMBERS * mol.nao * BLKSIZE))))
+    size = min(BLOCK * lib.num_threads(), max(1, int(1e6 * max_memory / (8 * NUMBERS * mol.nao * BLKSIZE))))
     for values, _, weights, _ in ni.block_loop(mol, grids, mol.nao, 1, max_memory, blksize=size * BLKSIZE):
         yield torch.from_numpy(values.swapaxes(-1, -2)), to_torch(weights)
 

@@ -1,8 +1,8 @@
 """One electron does not interact with itself: its energy and levels are Hartree–Fock's, which is exact for it.
 
 Empty levels count as well: the Fock matrices of both spins are compared, and how they respond where the orbital turns,
-which enters into excitation energies. Exact exchange and Coulomb repulsion come from one builder in both calculations, so
-that the functional's own terms are all that can differ.
+which enters into excitation energies. Exact exchange and Coulomb repulsion come from one builder in both calculations,
+so that the functional's own terms are all that can differ.
 """
 
 import numpy as np
