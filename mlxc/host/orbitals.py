@@ -17,7 +17,7 @@ class Orbitals:
     """Orbitals of one spin, D = Σ_i n_i c_i c_iᵀ.
 
     Attributes:
-        coeff: orthonormal orbitals c_i, shape (nao, k).
+        coeff: orbitals c_i, shape (nao, k); orthonormal, unless they come from another basis.
         occ: n_i, shape (k,); negative for what is no density matrix of a state (differences, extrapolations).
     """
 

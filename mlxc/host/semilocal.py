@@ -2,7 +2,7 @@
 
     ρ = (n, ∇n, τ),   E = Σ_r w e(ρ),   V_μν = Σ_r v(r)·∂ρ(r)/∂D_μν,   v = w ∂e/∂ρ,   v¹ = w ∂²e/∂ρ∂ρ · ρ¹
 
-The integration gives what PySCF's own does, with torch's matrix products and blocks of points that stay in the cache.
+The integration gives what PySCF's own does, with torch's matrix products.
 Source: the matrix of a meta-GGA without its Laplacian, doi:10.1063/1.4811270.
 """
 
