@@ -1,9 +1,11 @@
 """The experiment: what its arms differ in, and what its tables say."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from mlxc.bench import runner
 from mlxc.bench.entries import Builder
 from mlxc.bench.protocol import STANDARD
 from mlxc.errors import InvalidInput
@@ -116,6 +118,44 @@ def test_both_ways_are_reported(tmp_path, monkeypatch):
     assert errors["ions"].keys() == {"IP"} and {"IP", "E"} == errors[
         "fractional charges of atoms in e and f"].keys()
     assert "a0 0 of 4" in text and json.loads((tmp_path / "scf" / "protocol.json").read_text())["grid_level"] == 0
+
+    monkeypatch.setattr(runner, "attempt", lambda *_: pytest.fail("computed again"))
+    selfconsistent.run(models, tmp_path, tmp_path / "elsewhere", known=tmp_path / command.ENERGIES)
+    assert selfconsistent.errors(tmp_path / "elsewhere", "exp_a0") == errors
+
+
+def test_what_is_fitted_and_measured_is_kept(tmp_path, monkeypatch):
+    fits, measured = [], []
+
+    def fit(chosen, *_, **__):
+        fits.append(chosen["model"]["name"])
+        return random_local_hybrid(), [], ""
+
+    def save(folder, functional, fields):
+        folder.mkdir(exist_ok=True)
+        (folder / f"{fields}.toml").touch()
+
+    monkeypatch.setattr(command, "densities", lambda *_: None)
+    monkeypatch.setattr(command, "dataset", lambda *_: None)
+    monkeypatch.setattr(command.member, "fitted", fit)
+    monkeypatch.setattr(command, "card", lambda chosen, *_: chosen["model"]["name"])
+    monkeypatch.setattr(command.zoo, "save", save)
+    monkeypatch.setattr(command.zoo, "load", lambda path: SimpleNamespace(card={"dispersion": {}}, path=path))
+    monkeypatch.setattr(stored, "errors", lambda f, *_: measured.append(f.path) or {"ions": {"IP": 1.0}})
+    keys = [(BY_NAME["a"], 0), (BY_NAME["d"], 1)]
+    command.fit_all(keys, tmp_path, tmp_path, tmp_path, 1)
+    assert sorted(fits) == ["exp_a0", "exp_d1"] and len(measured) == 2
+    command.stored_path(*keys[0], tmp_path).unlink()
+    command.fit_all(keys, tmp_path, tmp_path, tmp_path, 1)
+    assert len(fits) == 2 and len(measured) == 3
+    assert command.fitted(*keys[1], tmp_path, tmp_path, tmp_path) == {"ions": {"IP": 1.0}} and len(measured) == 3
+
+
+def test_a_fit_that_fails_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "densities", lambda *_: None)
+    monkeypatch.setattr(command, "fitted", lambda *_: (_ for _ in ()).throw(InvalidInput("no record")))
+    with pytest.raises(InvalidInput, match="no record"):
+        command.fit_all([(BY_NAME["a"], 0)], tmp_path, tmp_path, tmp_path, 1)
 
 
 def test_a_folder_of_another_experiment_is_refused(tmp_path, reference_folder, monkeypatch):

@@ -9,7 +9,11 @@ import numpy as np
 import torch
 
 from mlxc import zoo
+from mlxc.bench.published import publish
+from mlxc.bench.results import Results
 from mlxc.errors import InvalidInput, MlxcError
+from mlxc.progress import Progress
+from mlxc.workers import pool
 from training import features, member
 from training.checkpoint import identity
 from training.experiments import transferability
@@ -19,6 +23,9 @@ from training.model_card import card
 
 #: Errors by (arm, seed), group and entry.
 Errors = dict[tuple[str, int], dict[str, dict[str, float]]]
+
+#: What the folder of the results keeps of the SCF, for who goes on from there.
+ENERGIES = "energies.jsonl.gz"
 
 
 def main():
@@ -33,13 +40,12 @@ def main():
     args = parser.parse_args()
     try:
         _claim(args.out, args.data)
-        densities(args.data, args.features, args.workers)
-        models = {(arm.name, seed): fitted(arm, seed, args.data, args.features, args.out)
-                  for seed in SEEDS for arm in ARMS}
-        at_stored = {key: stored.kept(args.out / "stored" / f"{path.stem}.json", lambda key=key, path=path: measured(
-            key, path, args.data, args.features)) for key, path in models.items()}
+        keys = [(arm, seed) for seed in SEEDS for arm in ARMS]
+        fit_all(keys, args.data, args.features, args.out, args.workers)
+        models = {(arm.name, seed): model_path(arm, seed, args.out) for arm, seed in keys}
+        at_stored = {(arm.name, seed): fitted(arm, seed, args.data, args.features, args.out) for arm, seed in keys}
         if not args.no_scf:
-            selfconsistent.run(models, args.data, args.out / "scf", args.workers)
+            selfconsistent.run(models, args.data, args.out / "scf", args.workers, args.out / ENERGIES)
         print(written(models, at_stored, args.out))
     except MlxcError as error:
         sys.exit(f"{parser.prog}: {error}")
@@ -61,25 +67,49 @@ def densities(references: Path, folder: Path, workers: int):
     features.build(species, folder, features.Settings.of(config(ARMS[0], 0)), workers)
 
 
-def fitted(arm: Arm, seed: int, references: Path, folder: Path, out: Path) -> Path:
-    """The model file of an arm and a seed, fitted first where there is none."""
-    chosen = config(arm, seed)
-    path = out / "models" / f"{chosen['model']['name']}.toml"
-    if path.exists():
-        return path
-    print(f"arm {arm.name} ({arm.label}), seed {seed}", flush=True)
+def fit_all(keys: list[tuple[Arm, int]], references: Path, folder: Path, out: Path, workers: int):
+    """Fits the arms and seeds that are missing, each in a process, and measures them at stored densities."""
+    todo = [key for key in keys if not (model_path(*key, out).exists() and stored_path(*key, out).exists())]
+    if not todo:
+        return
+    densities(references, folder, workers)
+    progress = Progress([1.0] * len(todo))
+    with pool(workers) as work:
+        for (arm, seed), found in work(_fitted, todo, references, folder, out):
+            if isinstance(found, Exception):
+                raise found
+            progress.step(f"arm {arm.name} ({arm.label}), seed {seed}", 1.0)
+
+
+def _fitted(key: tuple[Arm, int], references: Path, folder: Path, out: Path):
     torch.set_num_threads(1)
-    settings, found = features.Settings.of(chosen), dataset(arm, references)
-    functional, used, text = member.fitted(chosen, found, folder, settings, out=out / "logs")
-    print(text, flush=True)
-    return zoo.save(path.parent, functional, card(chosen, functional, found, used, settings.xc))
+    fitted(*key, references, folder, out)
 
 
-def measured(key: tuple[str, int], path: Path, references: Path, folder: Path) -> dict[str, dict[str, float]]:
-    """Errors at stored densities."""
-    functional: Any = zoo.load(str(path))
-    settings = features.Settings.of(config(ARMS[0], key[1]))
-    return stored.errors(functional, references, folder, functional.card["dispersion"], settings)
+def model_path(arm: Arm, seed: int, out: Path) -> Path:
+    """Where the model of an arm and a seed lies."""
+    return out / "models" / f"{config(arm, seed)['model']['name']}.toml"
+
+
+def stored_path(arm: Arm, seed: int, out: Path) -> Path:
+    """Where its errors at stored densities lie."""
+    return out / "stored" / model_path(arm, seed, out).with_suffix(".json").name
+
+
+def fitted(arm: Arm, seed: int, references: Path, folder: Path, out: Path) -> dict[str, dict[str, float]]:
+    """Errors at stored densities of an arm and a seed, fitted first where there is no model."""
+    chosen, path = config(arm, seed), model_path(arm, seed, out)
+    settings = features.Settings.of(chosen)
+    if not path.exists():
+        found = dataset(arm, references, lambda _: None)
+        functional, used, _ = member.fitted(chosen, found, folder, settings, lambda _: None, out=out / "logs")
+        zoo.save(path.parent, functional, card(chosen, functional, found, used, settings.xc))
+
+    def measured() -> dict[str, dict[str, float]]:
+        functional: Any = zoo.load(str(path))
+        return stored.errors(functional, references, folder, functional.card["dispersion"], settings)
+
+    return stored.kept(stored_path(arm, seed, out), measured)
 
 
 def written(models: dict[tuple[str, int], Path], at_stored: dict[tuple[str, int], dict], out: Path) -> str:
@@ -90,6 +120,7 @@ def written(models: dict[tuple[str, int], Path], at_stored: dict[tuple[str, int]
                           fixed).markdown(), "![errors of the arms](transferability.png)"]
     report.draw(fixed, stored.GROUPS, out / "transferability.png")
     if (out / "scf").is_dir():
+        publish(Results(out / "scf"), out / ENERGIES)
         own = {key: selfconsistent.errors(out / "scf", path.stem) for key, path in models.items()}
         parts.append(report.table("mean absolute error, self-consistent (fractional charges eV, others kcal/mol)",
                                   _by_group(own)).markdown())

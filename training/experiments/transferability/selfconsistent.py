@@ -40,7 +40,7 @@ def only(s: Set, name: str, ids: Sequence[str]) -> Set:
     return Set(name, s.description, entries, {key: job for key, job in s.jobs.items() if key in needed}, s.axis)
 
 
-def run(models: dict[tuple[str, int], Path], references: Path, out: Path, workers: int = 1):
+def run(models: dict[tuple[str, int], Path], references: Path, out: Path, workers: int = 1, known: Path | None = None):
     """Computes what is missing.
 
     Args:
@@ -48,12 +48,13 @@ def run(models: dict[tuple[str, int], Path], references: Path, out: Path, worker
         references: the reference files.
         out: folder of the results.
         workers: processes.
+        known: file of `published.publish`, whose results are taken over where it exists.
     """
     smoke, others = wanted(references)
     chosen = {key: methods.method(str(path)) for key, path in models.items()}
-    first = min(seed for _, seed in models)
-    runner.run([smoke], [m for (_, seed), m in chosen.items() if seed == first], out, PROTOCOL, workers)
-    runner.run(others, list(chosen.values()), out, PROTOCOL, workers)
+    first, known = min(seed for _, seed in models), known if known and known.exists() else None
+    runner.run([smoke], [m for (_, seed), m in chosen.items() if seed == first], out, PROTOCOL, workers, known=known)
+    runner.run(others, list(chosen.values()), out, PROTOCOL, workers, known=known)
 
 
 def errors(out: Path, name: str) -> dict[str, dict[str, float]]:
