@@ -14,10 +14,11 @@ def random_functional(scale: float = 0.4, seed: int = 1, kind: type[RangeSeparat
 
 
 def random_local_hybrid(scale: float = 0.4, seed: int = 1, local_omega: float = 0.4, width: int = 6, depth: int = 2,
-                        name: str = "mlxc_random_lh", kind: type[LocalHybrid] = LocalHybrid) -> LocalHybrid:
+                        name: str = "mlxc_random_lh", kind: type[LocalHybrid] = LocalHybrid,
+                        hole: bool = True) -> LocalHybrid:
     """The same of a local hybrid."""
     exchange = {"local_omega": local_omega, "b_max": 2.0}
-    return randomised(lambda: kind(exchange, {"width": width, "depth": depth}, name), scale, seed)
+    return randomised(lambda: kind(exchange, {"width": width, "depth": depth, "hole": hole}, name), scale, seed)
 
 
 def randomised(make, scale: float, seed: int):

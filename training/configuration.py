@@ -13,7 +13,7 @@ from mlxc.xc.relaxed import RELAXABLE, require_relaxable
 SECTIONS: dict[str, dict[str, type] | None] = {
     "model": {"name": str, "version": str, "kind": str, "description": str, "data": str},
     "exchange": {"omega": float, "sr_fraction": float, "local_omega": float, "b_max": float},
-    "network": {"width": int, "depth": int, "relaxed": list},
+    "network": {"width": int, "depth": int, "hole": bool, "relaxed": list},
     "dispersion": {"s6": float, "s8": float, "s9": float, "a1": float, "a2": float},
     "fit": {"seed": int, "ridge": float, "steps": int, "method": str, "linear": bool, "batch": int, "rate": float,
             "memory_gb": float, "mixed_precision": bool, "resample": int, "scatter": float},

@@ -54,7 +54,8 @@ def roughness(functional: Learned, count: int = 1000) -> dict[str, float]:
     more = (violations.any_exact_exchange(d),) if isinstance(functional, LocalHybrid) else ()
     squares: dict[str, list[torch.Tensor]] = {}
     for term in functional.terms(d, *more):  # type: ignore[operator]
-        squares.setdefault(term.network, []).append(_second(_enhancement(functional, term), term.inputs))
+        seen = term.inputs[..., :functional.networks[term.network].inputs]
+        squares.setdefault(term.network, []).append(_second(_enhancement(functional, term), seen))
         if isinstance(functional, LocalHybrid) and term.exact is not None:
             squares.setdefault("mixing", []).append(_second(functional.mixing, term.inputs))
     return {name: float(torch.cat(found).square().mean().sqrt()) for name, found in squares.items()}

@@ -9,10 +9,13 @@ spoils a derivative where the gradient, the kinetic energy or the polarisation v
     w    = 1 − 2β,  β = (τ − τ_W) / (τ + τ_UEG)   in (−1, 1]:  1 at one orbital, 0 at s = 0 and α = 1
     v    = ω / (ω + k_F)                    in (0, 1):  1 in the tail
     r    = r_s / (1 + r_s)                  in (0, 1)
+    h    = e² / (e² + e_gas²)               in [0, 1]:  how compact the exchange hole is, ½ in the uniform gas
 
 Of one spin channel n stands for 2n_σ (spin scaling), so k_F = (6π² n_σ)^⅓ and τ_UEGσ = (3/10) (6π²)^⅔ n_σ^(5/3).
 u = w = 0 holds for the uniform gas and, for any n, only there. β: Furness & Sun, doi:10.1103/PhysRevB.99.041119;
-γ = μ/κ of PBE, doi:10.1103/PhysRevLett.77.3865, for which u is PBE's own (F_x − 1)/κ.
+γ = μ/κ of PBE, doi:10.1103/PhysRevLett.77.3865, for which u is PBE's own (F_x − 1)/κ. h compares exact exchange per
+volume with that of the uniform gas, both of the same range: where the hole is spread out, as at a shared hole or in a
+stretched bond, it is small; the ratio as an input: doi:10.1103/PhysRevA.78.052513.
 """
 
 from dataclasses import dataclass
@@ -34,6 +37,10 @@ EMPTY_CHANNEL = 1e-15
 #: τ/τ_UEG below which an orbital's gradient counts as vanished, with τ_W as with τ: z = 1 without a slope, for τ_W/τ is
 #: rounding noise there, and its derivative would multiply rounding errors of the energy by 1/τ.
 STATIONARY = 1e-8
+
+
+#: Square of an energy density that counts as none.
+TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,12 @@ def total(density: Density) -> Variables:
     """Variables of the total density; τ_UEG is the sum of the channels', so that w = 0 for a gas of any ζ."""
     tau_ueg = TAU_UEG * (density.rho * power(density.rho, 2 / 3, RHO_FLOOR)).sum(0)
     return _variables(density.n, density.sigma_total, density.tau_total, tau_ueg)
+
+
+def hole(exact: Tensor, gas: Tensor) -> Tensor:
+    """h of exact exchange and the uniform gas's, each per volume, (n,); 0 where there is neither."""
+    square = exact**2
+    return square / (square + gas**2).clamp(min=TINY)
 
 
 def zeta2(density: Density) -> Tensor:

@@ -12,7 +12,7 @@ The exact exchange energies come from the host program, e_xσ^{SR,HF}(r) from `m
 
     e_xσ^{SR,sl} = e_x^LDA(n_σ) A(ω/k_Fσ) F_θ(u_σ, w_σ, v_σ)
     e_c          = (1 − q) [Σ_σ e_c^σσ (1 − w_σ) G^ss_θ(u_σ, w_σ, r_σ) + e_c^ab G^os_θ(u, w, r)]
-    F = 1 + κ tanh(u N_1 + w N_2),     G = 1 + tanh(u N_1 + w N_2),     B_θ = B_θ(u_σ, w_σ, v_σ)
+    F = 1 + κ tanh(u N_1 + w N_2),     G = 1 + tanh(u N_1 + w N_2),     B_θ = B_θ(u_σ, w_σ, v_σ [, h_σ, h])
 
 with the variables of `features`, the uniform-gas energies of `reference.lda` and `reference.attenuation`, and N_1 and
 N_2 the outputs of one network for each of F, G^ss and G^os. u = w = 0 in the uniform gas, so F = G = 1 there whatever
@@ -51,7 +51,7 @@ class Term:
         network: name of the network that gives N_1 and N_2.
         gas: energy per volume of the uniform gas with all hard factors, (n,), Ha bohr⁻³.
         u, w: the variables that vanish together in the uniform gas only, (n,).
-        inputs: the network's inputs, (n, k).
+        inputs: of networks, (n, k); one that has fewer than k sees the first of them.
         kappa: bound of the enhancement's deviation from 1.
         exact: the exact exchange that this term replaces by the fraction b, with the same hard factors as ``gas``.
     """
@@ -111,8 +111,13 @@ class Learned(nn.Module):
 
     def exponent(self, term: Term) -> Tensor:
         """u N_1 + w N_2: zero in the uniform gas whatever the networks' outputs are, (n,)."""
-        outputs = self.networks[term.network](term.inputs)
+        outputs = self.outputs(term)
         return term.u * outputs[..., 0] + term.w * outputs[..., 1]
+
+    def outputs(self, term: Term) -> Tensor:
+        """N_1 and N_2, (n, 2)."""
+        network = self.networks[term.network]
+        return network(term.inputs[..., :network.inputs])
 
     def bounded(self, exponent: Tensor) -> Tensor:
         """tanh, in (−1, 1)."""
@@ -198,7 +203,7 @@ class LocalHybrid(Learned):
 
     Args:
         exchange: ``local_omega`` in bohr⁻¹, the range of what is replaced, and ``b_max``, the bound of b.
-        network: ``width`` and ``depth`` of the four networks.
+        network: ``width`` and ``depth`` of the four networks; ``hole``: whether b_σ sees h_σ and h.
         name: the functional's name in PySCF.
     """
 
@@ -208,7 +213,9 @@ class LocalHybrid(Learned):
         super().__init__(float(exchange["local_omega"]), network, name)
         self.b_max = float(exchange["b_max"])
         self.exchange = {"local_omega": self.local_omega, "b_max": self.b_max}
-        self.networks["mixing"] = Network(3, (0.0,), width=network["width"], depth=network["depth"])
+        self.hole = bool(network.get("hole", False))
+        self.networks["mixing"] = Network(5 if self.hole else 3, (0.0,), **self.network)
+        self.network |= {"hole": True} if self.hole else {}
         self.double()
 
     def edens(self, density: Density) -> Tensor:
@@ -230,8 +237,21 @@ class LocalHybrid(Learned):
     def replacement_terms(self, density: Density, exact: Tensor) -> Iterator[Term]:
         """b_σ (e_xσ^{SR,sl} − e_xσ^{SR,HF}) of each channel, gated by 1 − q."""
         gate = self.gate(features.total(density), features.zeta2(density))
-        for term, (_, factor, spin, _) in zip(self.exchange_terms(density), channels(density), strict=True):
-            yield replace(term, gas=gate * term.gas, exact=gate * factor * exact[spin])
+        terms = list(self.exchange_terms(density))
+        exact = torch.stack([factor * exact[spin] for _, factor, spin, _ in channels(density)])
+        for term, e, inputs in zip(terms, exact, self.mixing_inputs(terms, exact), strict=True):
+            yield replace(term, gas=gate * term.gas, exact=gate * e, inputs=inputs)
+
+    def mixing_inputs(self, terms: list[Term], exact: Tensor) -> list[Tensor]:
+        """What b_σ sees of each channel, (n, 3), or with h_σ and h (n, 5).
+
+        h is that of both spins' sums, and not the other spin's, so that it stays smooth where that has no electrons.
+        """
+        if not self.hole:
+            return [term.inputs for term in terms]
+        gas = torch.stack([term.gas for term in terms])
+        each, both = features.hole(exact, gas), features.hole(exact.sum(0), gas.sum(0))
+        return [torch.cat((term.inputs, torch.stack((h, both), -1)), -1) for term, h in zip(terms, each, strict=True)]
 
     def terms(self, density: Density, exact: Tensor) -> Iterator[Term]:
         """All learned terms."""

@@ -19,6 +19,7 @@ class Network(nn.Module):
 
     def __init__(self, inputs: int, start: tuple[float, ...], width: int, depth: int):
         super().__init__()
+        self.inputs = inputs
         self.linear = nn.Linear(inputs, len(start))
         sizes = [inputs] + [width] * depth
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
@@ -45,6 +46,7 @@ class StackedNetwork(nn.Module):
 
     def __init__(self, members: Sequence[Network]):
         super().__init__()
+        self.inputs = members[0].inputs
         self.linear = _StackedLinear([m.linear for m in members])
         layers = zip(*(m.hidden for m in members), strict=True)
         self.hidden = nn.ModuleList(_StackedLinear(layer) for layer in layers)

@@ -75,8 +75,8 @@ class Relaxed(Learned):
         if "uniform_gas" in self.relaxed:
             size = {key: self.network[key] for key in ("width", "depth")}
             for key in ("exchange", "same_spin", "opposite_spin"):
-                linear = cast(nn.Linear, self.networks[key].linear)
-                self.networks[key] = Network(linear.in_features, (*linear.bias.tolist(), 0.0), **size)
+                plain = cast(Network, self.networks[key])
+                self.networks[key] = Network(plain.inputs, (*plain.linear.bias.tolist(), 0.0), **size)
         if "long_range" in self.relaxed:
             self.omega = self.local_omega
             self.long_range = nn.Parameter(torch.tensor(0.5))
@@ -99,7 +99,7 @@ class Relaxed(Learned):
         """u N_1 + w N_2, or with N_3 added, (n,)."""
         if "uniform_gas" not in self.relaxed:
             return super().exponent(term)
-        outputs = self.networks[term.network](term.inputs)
+        outputs = self.outputs(term)
         return term.u * outputs[..., 0] + term.w * outputs[..., 1] + outputs[..., 2]
 
     def bounded(self, exponent: Tensor) -> Tensor:

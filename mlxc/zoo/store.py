@@ -14,7 +14,7 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
-from mlxc.errors import InvalidModel
+from mlxc.errors import InvalidInput, InvalidModel
 from mlxc.xc.ensemble import combine
 from mlxc.xc.functional import Learned, LocalHybrid, RangeSeparated
 from mlxc.xc.relaxed import RelaxedLocalHybrid, RelaxedRangeSeparated
@@ -46,8 +46,10 @@ def untrained(kind: str, exchange: dict, network: dict, name: str) -> Learned:
         name: in PySCF.
 
     Raises:
-        InvalidInput: something that cannot be relaxed.
+        InvalidInput: something that cannot be relaxed; ``hole`` of a kind without local exact exchange.
     """
+    if network.get("hole") and kind != "lh":
+        raise InvalidInput(f"[network] hole = true is for kind 'lh', whose exact exchange is local, not for {kind!r}")
     kinds = RELAXED if network.get("relaxed") else KINDS
     return kinds[kind](exchange, network, name)  # type: ignore[arg-type]
 

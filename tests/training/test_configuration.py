@@ -22,7 +22,7 @@ def test_shipped_configurations_are_accepted(path):
 
 @pytest.mark.parametrize("section, key, value, reason", [
     ("fit", "riddge", 1.0, r"\[fit\] has no key riddge; .* did you mean ridge\?"),
-    ("network", "dept", 1, r"\[network\] has no key dept; it has width, depth, relaxed; did you mean depth\?"),
+    ("network", "dept", 1, r"\[network\] has no key dept; it has width, depth, hole, relaxed; did you mean depth\?"),
     ("exchange", "omega", 0.3, r"\[exchange\] omega is not for kind 'lh', which has local_omega, b_max"),
     ("fit", "steps", "50", r"\[fit\] steps is '50', expected an integer"),
     ("fit", "steps", 5.5, r"\[fit\] steps is 5.5, expected an integer"),
@@ -31,6 +31,7 @@ def test_shipped_configurations_are_accepted(path):
     ("fit", "method", "adma", r"\[fit\] method is 'adma'; there are gauss_newton, adam; did you mean adam\?"),
     ("fit", "method", "adam", r"\[fit\] has no batch, rate; it needs batch, rate"),
     ("model", "kind", "hl", r"\[model\] kind is 'hl'; there are rs, lh"),
+    ("network", "hole", 1, r"\[network\] hole is 1, expected true or false"),
     ("network", "relaxed", "bounds", r"\[network\] relaxed is 'bounds', expected a list"),
     ("network", "relaxed", ["bound"], r"relaxed has 'bound'; there are one_electron, .* did you mean bounds\?"),
 ])

@@ -26,7 +26,7 @@ def saved(kind: str, card_fields: dict, folder):
     """(functional, card's path) of an ensemble of three."""
     make = {"rs": random_functional, "lh": random_local_hybrid}[kind]
     functional = combine([make(seed=seed, width=4, depth=1) for seed in range(3)], "toy")
-    fields = card_fields | {"name": "toy", "kind": kind, "exchange": EXCHANGE[kind]}
+    fields = card_fields | {"name": "toy", "kind": kind, "exchange": EXCHANGE[kind], "network": functional.network}
     return functional, zoo.save(folder, functional, fields)
 
 
