@@ -8,14 +8,14 @@ set; free atoms and closed shells are. Ensembles are fitted as their first membe
 kept in OUT, so that the command goes on where it was stopped. Densities are the stored ones: no SCF with the fitted
 functionals.
 
-With `--model MODEL.toml`, a functional that is fitted already, every target is left out alone, to first order: with
+With `--model MODEL.toml`, a functional that is fitted already, folds are left out to first order, without a fit: with
 the Jacobian J of its residuals r, their weights W (Huber's included) and the ridge λ,
 
-    r_i without i = r_i / (1 − h_i),      h = diag(J (JᵀWJ + 2λ)⁻¹ JᵀW),
+    r_I without fold I = (1 − H_II)⁻¹ r_I,      H = J (JᵀWJ + 2λ)⁻¹ JᵀW,
 
 which is exact for a linear least-squares fit (doi:10.1080/00401706.1974.10489157), Huber's weights held as they are;
-of an ensemble, the mean over its members. What a target shares with its relatives stays in the fit, so that these
-errors are smaller than the folds'.
+of an ensemble, the mean over its members. With `--folds 0` every target is left out alone: what it shares with its
+relatives then stays in the fit, so that these errors are smaller than the folds'.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,16 +109,16 @@ def predicted(config: Mapping, dataset: Dataset, held: list[Target], folder: Pat
     return {t.id: float(error) for t, error in zip(usable, errors, strict=True)}
 
 
-def estimated(config: Mapping, dataset: Dataset, functional: Learned, folder: Path, group: str,
+def estimated(config: Mapping, dataset: Dataset, functional: Learned, folder: Path, divided: list[list[Target]],
               device: torch.device = CPU) -> dict[str, float]:
-    """Errors of the targets of a group, kcal/mol, each as if it alone had not been fitted, to first order.
+    """Errors of targets, kcal/mol, each fold's as if it had not been fitted, to first order.
 
     Args:
         config: that the functional was fitted with.
         dataset: what it was fitted to.
         functional: at the minimum of the loss.
         folder: of the stored densities.
-        group: whose targets.
+        divided: the folds.
         device: where energies and slopes are computed.
     """
     settings, found = features.Settings.of(dict(config)), []
@@ -129,24 +129,30 @@ def estimated(config: Mapping, dataset: Dataset, functional: Learned, folder: Pa
         scale = loss.scale(usable, own)
         objective = Objective(part, prepared, usable, scale, own["fit"]["ridge"], theta(part))
         r, weight, jac = objective.linearised()
-        alone = without_each(r, weight * loss.huber_weight(r), jac, objective.ridge)
-        found.append(scale.tolerance * alone[:len(usable)])
-    mean = np.mean(found, axis=0)
-    return {t.id: float(error) for t, error in zip(usable, mean, strict=True) if t.group == group}
+        row = {t.id: i for i, t in enumerate(usable)}
+        parts = [[row[t.id] for t in fold if t.id in row] for fold in divided]
+        without = without_parts(r, weight * loss.huber_weight(r), jac, objective.ridge, parts)
+        found.append({usable[i].id: scale.tolerance[i] * error for i, error in without.items()})
+    return {id_: float(np.mean([errors[id_] for errors in found])) for id_ in found[0]}
 
 
-def without_each(r: np.ndarray, weight: np.ndarray, jac: np.ndarray, ridge: float) -> np.ndarray:
-    """Residuals of a weighted ridge regression, each of a fit without it, (n,).
+def without_parts(r: np.ndarray, weight: np.ndarray, jac: np.ndarray, ridge: float,
+                  parts: Sequence[Sequence[int]]) -> dict[int, float]:
+    """Residuals of a weighted ridge regression, those of each part of a fit without it, by index.
 
     Args:
         r: residuals at the minimum, (n,).
         weight: W, (n,).
         jac: J, (n, parameters).
         ridge: λ.
+        parts: indices of residuals that are left out together.
     """
     normal = jac.T @ (weight[:, None] * jac) + 2 * ridge * np.eye(jac.shape[1])
-    leverage = weight * np.einsum("ip,pi->i", jac, np.linalg.solve(normal, jac.T))
-    return r / (1 - leverage)
+    found: dict[int, float] = {}
+    for part in map(list, parts):
+        hat = jac[part] @ np.linalg.solve(normal, (weight[part, None] * jac[part]).T)
+        found |= zip(part, np.linalg.solve(np.eye(len(part)) - hat, r[part]).tolist(), strict=True)
+    return found
 
 
 def table(errors: Mapping[str, float]) -> str:
@@ -166,11 +172,11 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m training.leave_out", description=__doc__.splitlines()[0])
     parser.add_argument("config", type=Path)
     parser.add_argument("--group", required=True, help="whose targets are left out in turn")
-    parser.add_argument("--folds", type=int, default=5, help="number of fits")
+    parser.add_argument("--folds", type=int, default=5, help="number of fits; with --model 0 leaves out each alone")
     parser.add_argument("--data", type=Path, help="folder of the reference files, where the config's sources need it")
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
     parser.add_argument("--out", type=Path, default=Path("runs/leave_out"), help="folder for the errors of each fold")
-    parser.add_argument("--model", help="a functional fitted with CONFIG: leave every target out alone, to first order")
+    parser.add_argument("--model", help="a functional fitted with CONFIG: leave out to first order, without a fit")
     parser.add_argument("--begin", help="model whose parameters the fits begin with: one that never saw the group")
     parser.add_argument("--part", nargs=2, type=int, default=(0, 1), metavar=("K", "M"),
                         help="every M-th fold from the K-th, for processes that share the work")
@@ -180,11 +186,13 @@ def main():
         device = chosen(args.device)
         config = configuration.read(args.config)
         dataset = data.from_config(config, args.data)
-        divided = [] if args.model else folds(dataset, args.group, args.folds)
+        each_alone = args.model and not args.folds
+        divided = [[t] for t in dataset.targets if t.group == args.group] if each_alone else folds(
+            dataset, args.group, args.folds)
         member.make_densities(config, dataset, args.features, features.Settings.of(config))
         if args.model:
             fitted: Any = zoo.load(args.model)
-            found = estimated(config, dataset, fitted, args.features, args.group, device)
+            found = estimated(config, dataset, fitted, args.features, divided, device)
             print(table({id_: e for id_, e in found.items() if id_ not in TRAINED_ON}))
             return
         args.out.mkdir(parents=True, exist_ok=True)

@@ -93,8 +93,9 @@ def test_finished_folds_are_kept(monkeypatch, tmp_path, capsys):
     assert sorted(asked) == sorted(2 * ids)  # another configuration finds nothing that is finished
 
 
-def test_leaving_one_out_is_exact_for_a_linear_fit():
-    """A weighted ridge regression of 12 numbers, done again without each of them."""
+@pytest.mark.parametrize("parts", ([[i] for i in range(12)], [[0, 3, 4], [1], [2, 5, 6, 7, 11]]))
+def test_leaving_out_is_exact_for_a_linear_fit(parts):
+    """A weighted ridge regression of 12 numbers, done again without each of them, or without several."""
     generator = np.random.default_rng(0)
     jac, y, weight = generator.normal(size=(12, 3)), generator.normal(size=12), generator.uniform(0.5, 2, 12)
 
@@ -102,16 +103,17 @@ def test_leaving_one_out_is_exact_for_a_linear_fit():
         j, w = jac[kept], weight[kept]
         return np.linalg.solve(j.T @ (w[:, None] * j) + 0.6 * np.eye(3), j.T @ (w * y[kept]))
 
-    found = leave_out.without_each(jac @ solved(np.arange(12)) - y, weight, jac, 0.3)
-    again = [jac[i] @ solved(np.delete(np.arange(12), i)) - y[i] for i in range(12)]
+    found = leave_out.without_parts(jac @ solved(np.arange(12)) - y, weight, jac, 0.3, parts)
+    again = {i: jac[i] @ solved(np.delete(np.arange(12), part)) - y[i] for part in parts for i in part}
     assert found == pytest.approx(again)
 
 
 def test_every_member_counts_with_its_own_weights(records, monkeypatch):
     monkeypatch.setattr(leave_out.features.Settings, "of", lambda _: TINY)
     functional = leave_out.ensemble.fitted(config(2), DATASET, records, TINY, log=lambda _: None)[0]
-    found = leave_out.estimated(config(2), DATASET, functional, records, "atomisation")
-    alone = [leave_out.estimated(leave_out.ensemble.member_config(config(2), m), DATASET, f, records, "atomisation")
+    held = [[t] for t in DATASET.targets if t.group == "atomisation"]
+    found = leave_out.estimated(config(2), DATASET, functional, records, held)
+    alone = [leave_out.estimated(leave_out.ensemble.member_config(config(2), m), DATASET, f, records, held)
              for m, f in enumerate(leave_out.ensemble.members(functional))]
     assert found.keys() == {"TAE(H2)"}
     assert found["TAE(H2)"] == pytest.approx(np.mean([a["TAE(H2)"] for a in alone]))
