@@ -81,6 +81,8 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
     if other := [key for key in config["exchange"] if key not in EXCHANGE[kind]]:
         raise InvalidInput(f"[exchange] {other[0]} is not for kind {kind!r}, which has {', '.join(EXCHANGE[kind])}")
     _require(config, "fit", METHODS[method])
+    if config["network"].get("hole") and kind != "lh":
+        raise InvalidInput(f"[network] hole = true is for kind 'lh', whose exact exchange is local, not for {kind!r}")
     _check_relaxed(config)
     return config
 

@@ -6,6 +6,7 @@ others. Where the targets decide, the members agree; where they say nothing, the
 tells the error is measured, not assumed (`mlxc.bench.spread`).
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,9 @@ def member_config(config: Mapping[str, Any], m: int) -> dict[str, Any]:
 
 
 def members(functional: Learned) -> Sequence[Learned]:
-    """The members of a mean, or the functional itself."""
+    """The members of a mean, or the functional itself, as copies whose parameters are free."""
     if not isinstance(functional, Ensemble):
-        return [functional]
+        return [copy.deepcopy(functional).requires_grad_(True)]
     return [functional.member(m).requires_grad_(True) for m in range(functional.members)]
 
 

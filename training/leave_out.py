@@ -74,6 +74,12 @@ def folds(dataset: Dataset, group: str, count: int) -> list[list[Target]]:
     return found
 
 
+def alone(dataset: Dataset, group: str) -> list[list[Target]]:
+    """Each target of a group in a fold of its own; raises InvalidInput for an unknown group."""
+    refuse_unknown([group], {t.group for t in dataset.targets}, "--group", "group")
+    return [[t] for t in dataset.targets if t.group == group]
+
+
 def _meet(some: list[Fingerprint], others: list[Fingerprint]) -> bool:
     """Whether one of each are the same species, whatever they are called."""
     return any(same(a, b, OPEN_OR_CHARGED) for a in some for b in others if a.kind == b.kind)
@@ -148,9 +154,10 @@ def without_parts(r: np.ndarray, weight: np.ndarray, jac: np.ndarray, ridge: flo
         parts: indices of residuals that are left out together.
     """
     normal = jac.T @ (weight[:, None] * jac) + 2 * ridge * np.eye(jac.shape[1])
+    pull = np.linalg.solve(normal, (weight[:, None] * jac).T)
     found: dict[int, float] = {}
     for part in map(list, parts):
-        hat = jac[part] @ np.linalg.solve(normal, (weight[part, None] * jac[part]).T)
+        hat = jac[part] @ pull[:, part]
         found |= zip(part, np.linalg.solve(np.eye(len(part)) - hat, r[part]).tolist(), strict=True)
     return found
 
@@ -186,8 +193,7 @@ def main():
         device = chosen(args.device)
         config = configuration.read(args.config)
         dataset = data.from_config(config, args.data)
-        each_alone = args.model and not args.folds
-        divided = [[t] for t in dataset.targets if t.group == args.group] if each_alone else folds(
+        divided = alone(dataset, args.group) if args.model and not args.folds else folds(
             dataset, args.group, args.folds)
         member.make_densities(config, dataset, args.features, features.Settings.of(config))
         if args.model:

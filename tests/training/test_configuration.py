@@ -42,6 +42,17 @@ def test_a_key_that_is_wrong_is_named(section, key, value, reason):
         configuration.checked(config)
 
 
+def test_the_exchange_hole_is_for_local_hybrids():
+    for name, accepted in (("mlxc_lh", True), ("mlxc_rs", False)):
+        config = copy.deepcopy(shipped(name))
+        config["network"]["hole"] = True
+        if accepted:
+            assert configuration.checked(config) is config
+        else:
+            with pytest.raises(InvalidInput, match=r"hole = true is for kind 'lh', .* not for 'rs'"):
+                configuration.checked(config)
+
+
 def test_a_penalty_is_for_a_constraint_that_is_relaxed():
     config = copy.deepcopy(shipped()) | {"penalty": {"lieb_oxford": 0.1}}
     with pytest.raises(InvalidInput, match=r"lieb_oxford: it holds by construction; name bounds in relaxed"):

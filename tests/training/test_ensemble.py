@@ -46,7 +46,10 @@ def test_a_member_is_what_its_own_configuration_gives(mean, records):
 def test_one_member_is_a_plain_functional(records):
     functional = ensemble.fitted(config(1), DATASET, records, TINY, log=lambda _: None)[0]
     assert not isinstance(functional, Ensemble)
-    assert ensemble.members(functional) == [functional]
+    alone, = ensemble.members(functional.requires_grad_(False))  # as a model that was loaded
+    assert all(p.requires_grad for p in alone.parameters())
+    assert not any(p.requires_grad for p in functional.parameters())
+    assert np.array_equal(ensemble.parameters(alone), ensemble.parameters(functional))
 
 
 def test_it_goes_on_from_its_members(mean, records):

@@ -108,6 +108,13 @@ def test_leaving_out_is_exact_for_a_linear_fit(parts):
     assert found == pytest.approx(again)
 
 
+def test_each_alone_is_a_fold_of_its_own():
+    assert [[t.id for t in fold] for fold in leave_out.alone(REACTIONS, "core")] == [
+        [t.id] for t in REACTIONS.targets if t.group == "core"]
+    with pytest.raises(InvalidInput, match="did you mean core"):
+        leave_out.alone(REACTIONS, "cores")
+
+
 def test_every_member_counts_with_its_own_weights(records, monkeypatch):
     monkeypatch.setattr(leave_out.features.Settings, "of", lambda _: TINY)
     functional = leave_out.ensemble.fitted(config(2), DATASET, records, TINY, log=lambda _: None)[0]

@@ -27,6 +27,7 @@ MAKE = {
     "untrained": lambda: random_functional(0.0),
     "local hybrid, random": lambda: random_local_hybrid(3.0),
     "local hybrid, saturated": lambda: random_local_hybrid(10.0, seed=2),
+    "local hybrid, without the hole": lambda: random_local_hybrid(3.0, hole=False),
     "local hybrid, untrained": lambda: random_local_hybrid(0.0),
 }
 

@@ -48,7 +48,7 @@ def test_exchange_itself_does_not_see_it():
 
 @pytest.mark.parametrize("fade", (1e-3, 1e-6, 1e-9, 0.0))
 def test_a_fading_channel_pulls_at_nothing(fade):
-    """The derivative in exact exchange stays as large as b; with the other spin's hole, not both's, it reaches 1e8."""
+    """The derivative in exact exchange does not grow as a channel fades; with the other spin's hole it reaches 5e8."""
     functional = random_local_hybrid(3.0)
     density, exact = violations.sampled_density(200), violations.any_exact_exchange(violations.sampled_density(200))
     few = torch.tensor([1.0, fade], dtype=torch.float64)

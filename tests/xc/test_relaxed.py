@@ -27,7 +27,7 @@ EVERYTHING = tuple(RELAXABLE)
 
 
 def made(kind: str, without: tuple[str, ...], scale: float = 1.0, name: str = "relaxed_test"):
-    network = {"width": 3, "depth": 1, "relaxed": list(without)}
+    network = {"width": 3, "depth": 1, "relaxed": list(without), "hole": kind == "lh"}
     return randomised(lambda: untrained(kind, FORMS[kind][0], network, name), scale, 3)
 
 
@@ -59,7 +59,7 @@ def test_symmetry_holds_without_everything(kind):
 def test_a_constraint_that_the_parameters_happen_to_meet_changes_nothing(kind):
     """N_3 = 0 and c = 1 are the constrained functional."""
     soft = made(kind, ("uniform_gas", "long_range"))
-    hard = untrained(kind, FORMS[kind][0], {"width": 3, "depth": 1}, "x")
+    hard = untrained(kind, FORMS[kind][0], {"width": 3, "depth": 1, "hole": kind == "lh"}, "x")
     with torch.no_grad():
         soft.long_range.fill_(1.0)
         for key, net in hard.networks.items():

@@ -16,5 +16,6 @@ own free atoms' and molecules' lines in e and f, where no energy is given either
 
 `arms` makes the configurations, `stored` measures at stored densities, `selfconsistent` with the functionals' own,
 `report` writes the table and the figure. Whatever is finished is kept in the output folder, so that the command goes on
-where it was stopped; energies of the SCF also in `energies.jsonl.gz` there, so that the folder can do without `scf`.
+where it was stopped. At the end the energies of the SCF are in `energies.jsonl.gz` too, so that the folder can do
+without `scf`; of a run that was stopped `mlxc bench export OUT/scf OUT/energies.jsonl.gz` writes them there.
 """

@@ -35,7 +35,7 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="folder of the reference files")
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
     parser.add_argument("--out", type=Path, default=Path("runs/transferability"), help="folder of the results")
-    parser.add_argument("--workers", type=int, default=1, help="processes for densities and SCF")
+    parser.add_argument("--workers", type=int, default=1, help="processes for densities, fits (4 GB each) and SCF")
     parser.add_argument("--no-scf", action="store_true", help="stored densities alone")
     args = parser.parse_args()
     try:
@@ -46,6 +46,7 @@ def main():
         at_stored = {(arm.name, seed): fitted(arm, seed, args.data, args.features, args.out) for arm, seed in keys}
         if not args.no_scf:
             selfconsistent.run(models, args.data, args.out / "scf", args.workers, args.out / ENERGIES)
+            publish(Results(args.out / "scf"), args.out / ENERGIES)  # whole: nothing that was there before is missing
         print(written(models, at_stored, args.out))
     except MlxcError as error:
         sys.exit(f"{parser.prog}: {error}")
@@ -73,12 +74,13 @@ def fit_all(keys: list[tuple[Arm, int]], references: Path, folder: Path, out: Pa
     if not todo:
         return
     densities(references, folder, workers)
-    progress = Progress([1.0] * len(todo))
+    progress, failed = Progress([1.0] * len(todo)), []
     with pool(workers) as work:
         for (arm, seed), found in work(_fitted, todo, references, folder, out):
-            if isinstance(found, Exception):
-                raise found
-            progress.step(f"arm {arm.name} ({arm.label}), seed {seed}", 1.0)
+            progress.step(f"arm {arm.name} ({arm.label}), seed {seed}" + ", FAILED" * isinstance(found, Exception), 1.0)
+            failed += [found] if isinstance(found, Exception) else []
+    if failed:
+        raise failed[0]
 
 
 def _fitted(key: tuple[Arm, int], references: Path, folder: Path, out: Path):
@@ -101,8 +103,10 @@ def fitted(arm: Arm, seed: int, references: Path, folder: Path, out: Path) -> di
     chosen, path = config(arm, seed), model_path(arm, seed, out)
     settings = features.Settings.of(chosen)
     if not path.exists():
-        found = dataset(arm, references, lambda _: None)
-        functional, used, _ = member.fitted(chosen, found, folder, settings, lambda _: None, out=out / "logs")
+        stored_path(arm, seed, out).unlink(missing_ok=True)
+        found, lines = dataset(arm, references, lambda _: None), list[str]()
+        functional, used, text = member.fitted(chosen, found, folder, settings, lines.append, out=out / "logs")
+        (out / "logs" / f"{path.stem}.txt").write_text("\n".join([*lines, text, ""]), encoding="utf-8")
         zoo.save(path.parent, functional, card(chosen, functional, found, used, settings.xc))
 
     def measured() -> dict[str, dict[str, float]]:
@@ -120,7 +124,6 @@ def written(models: dict[tuple[str, int], Path], at_stored: dict[tuple[str, int]
                           fixed).markdown(), "![errors of the arms](transferability.png)"]
     report.draw(fixed, stored.GROUPS, out / "transferability.png")
     if (out / "scf").is_dir():
-        publish(Results(out / "scf"), out / ENERGIES)
         own = {key: selfconsistent.errors(out / "scf", path.stem) for key, path in models.items()}
         parts.append(report.table("mean absolute error, self-consistent (fractional charges eV, others kcal/mol)",
                                   _by_group(own)).markdown())
