@@ -22,7 +22,7 @@ from scipy.stats import spearmanr
 from mlxc import zoo
 from mlxc.errors import InvalidInput, MlxcError
 from mlxc.xc.functional import Learned
-from training import configuration, features, fit, select
+from training import features, fit, select
 from training.data import PROJECT, Dataset
 from training.model_card import rewritten
 from training.sources import reference
@@ -86,7 +86,7 @@ def main():
         functional: Any = zoo.load(str(args.model))
         dataset = reactions(args.data)
         select.require_members(functional)
-        settings = features.Settings.of(configuration.read(args.config)) if args.config else features.STANDARD
+        settings = features.Settings.read(args.config)
         features.build(dataset.species, args.features, settings)
         found = calibration(functional, dataset, args.features, functional.card["dispersion"], settings)
         print(", ".join(f"{key} {value}" for key, value in found.items()))

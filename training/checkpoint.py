@@ -5,14 +5,15 @@ A checkpoint carries a hash of the configuration and of what is fitted, and is r
 
 import dataclasses
 import hashlib
+import io
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mlxc import files
 from mlxc.errors import MlxcError
 
 
@@ -31,16 +32,11 @@ def save(path: Path, identity: str, state: dict[str, Any]) -> None:
     Raises:
         CheckpointError: it cannot be written.
     """
-    temporary = path.with_suffix(".tmp")
+    image = io.BytesIO()
+    np.savez(image, identity=identity, **state)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            np.savez(file, identity=identity, **state)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        files.write(path, image.getbuffer())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         kept = f"{path} still holds the last step that was written" if path.exists() else "nothing was written before"
         raise CheckpointError(f"{path} cannot be written ({error.strerror}); {kept}: make room and start the command "
                               "again, and it goes on from there") from error

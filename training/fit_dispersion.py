@@ -193,6 +193,7 @@ def main():
     """Command line: the fit, its table, the model file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, help="path of the model's card")
+    parser.add_argument("--config", type=Path, help="what it was trained with, if its densities are not the standard")
     parser.add_argument("--data", type=Path, required=True, help="folder of the reference files")
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
     parser.add_argument("--out", type=Path, help="folder for the model file; without it, the model is replaced")
@@ -200,7 +201,8 @@ def main():
     args = parser.parse_args()
     functional: Any = zoo.load(str(args.model))
     species, targets = noncovalent.members(args.data)
-    energies = energies_without_dispersion(functional, list(species.values()), args.features)
+    energies = energies_without_dispersion(functional, list(species.values()), args.features,
+                                             features.Settings.read(args.config))
     if lost := sorted(set(species) - set(energies)):
         print(f"left out, not converged: {', '.join(lost)}")
     data = interactions(targets, energies, D4(species[key] for key in energies))

@@ -20,7 +20,6 @@ relatives then stays in the fit, so that these errors are smaller than the folds
 
 import argparse
 import json
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -30,7 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlxc import zoo
+from mlxc import files, zoo
 from mlxc.bench.sets.reactions import TRAINED_ON
 from mlxc.errors import InvalidInput, MlxcError
 from mlxc.xc.functional import Learned
@@ -209,18 +208,13 @@ def main():
             if not paths[k].exists():
                 print(f"fold {k + 1} of {args.folds}: {len(divided[k])} targets left out", flush=True)
                 begin: Any = zoo.load(args.begin) if args.begin else None
-                _write(paths[k], predicted(config, dataset, divided[k], args.features, begin, device))
+                found = predicted(config, dataset, divided[k], args.features, begin, device)
+                files.write(paths[k], json.dumps(found, indent=1))
         done = [json.loads(path.read_text()) for path in paths if path.exists()]
         errors = {id_: e for fold in done for id_, e in fold.items() if id_ not in TRAINED_ON}
         print(f"{len(done)} of {args.folds} folds\n{table(errors)}")
     except MlxcError as error:
         sys.exit(f"{parser.prog}: {error}")
-
-
-def _write(path: Path, errors: dict[str, float]):
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(errors, indent=1))
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

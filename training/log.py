@@ -1,7 +1,6 @@
 """What people see of a fit: a line, a JSON line and a new plot per step, and a bar for what takes long."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from mlxc import files
 from training import parallel
 from training.plot import draw
 
@@ -56,12 +56,9 @@ class Log:
         """
         if self._file is None:
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
         lines = self._file.read_text().splitlines() if done and self._file.exists() else []
         self._steps = [s for s in map(_parsed, lines) if s and s["number"] <= done.get(s["stage"], 0)]
-        temporary = self._file.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(s) + "\n" for s in self._steps))
-        os.replace(temporary, self._file)
+        files.write(self._file, "".join(json.dumps(s) + "\n" for s in self._steps))
 
     def step(self, step: "Step") -> None:
         """Tells of a step; draws as long as plots take less than SHARE of the time."""

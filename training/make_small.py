@@ -16,7 +16,6 @@ goes on where it stopped.
 
 import argparse
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from pyscf import cc, gto, mp, scf
 from pyscf.data.elements import charge as nuclear_charge
 from pyscf.geomopt.geometric_solver import optimize
 
+from mlxc import files
 from mlxc.units import KCAL
 from training import manifest
 
@@ -134,9 +134,7 @@ def cached(path: Path, make: Callable, label: str):
     """The content of a result file, computed and written first where there is none."""
     if not path.exists():
         start = time.perf_counter()
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(make()))
-        os.replace(temporary, path)
+        files.write(path, json.dumps(make()))
         print(f"{label}: {time.perf_counter() - start:.0f} s", flush=True)
     return json.loads(path.read_text())
 

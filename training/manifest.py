@@ -19,11 +19,11 @@
 """
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mlxc import files
 from mlxc.errors import InvalidInput
 from training import manifest_checks
 from training.balance import FREE, completed, content, needs_spin_change
@@ -59,10 +59,7 @@ def write(path: Path, found: dict[str, Any]) -> None:
     """Checks a manifest and writes it, in one piece or not at all."""
     path = Path(path)
     manifest_checks.check(found, str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(_text(found), encoding="utf-8")
-    os.replace(temporary, path)
+    files.write(path, _text(found))
 
 
 def dataset(found: dict[str, Any], basis: str, diffuse_basis: str) -> Dataset:

@@ -38,6 +38,7 @@ def members(folder: Path, max_heavy_atoms: int = MAX_HEAVY_ATOMS) -> Dataset:
 def main():
     """Command line: the records that are missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", type=Path, help="whose densities they shall be, if not the standard")
     parser.add_argument("--data", type=Path, required=True, help="folder of the reference files")
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("K", "M"),
@@ -45,7 +46,7 @@ def main():
     args = parser.parse_args()
     species, targets = members(args.data)
     print(f"{len(targets)} interaction energies of {len(species)} species", flush=True)
-    features.build(species, args.features, part=tuple(args.part))
+    features.build(species, args.features, features.Settings.read(args.config), part=tuple(args.part))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The plot of a fit: the loss and the mean absolute error of every group against the step."""
 
-import os
+import io
 from collections.abc import Sequence
 from pathlib import Path
+
+from mlxc import files
 
 #: Okabe and Ito's colours, which the colour-blind can tell apart; beyond them, lines are dashed.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -41,6 +43,6 @@ def draw(steps: Sequence[dict], path: Path) -> None:
             axis.axvline(change, color="0.6", linestyle=":")
             axis.annotate(steps[change]["stage"], (change, 0.98), (3, 0), xycoords=("data", "axes fraction"),
                           textcoords="offset points", va="top", color="0.4")
-    temporary = path.with_suffix(".tmp.png")
-    figure.savefig(temporary, dpi=110)
-    os.replace(temporary, path)
+    image = io.BytesIO()
+    figure.savefig(image, dpi=110)
+    files.write(path, image.getbuffer())

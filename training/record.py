@@ -7,8 +7,6 @@ so that it is there whole or not at all, whatever stops the program and whoever 
 import hashlib
 import io
 import json
-import os
-import secrets
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from mlxc import files
 from mlxc.errors import InvalidInput, MlxcError
 from mlxc.suggest import did_you_mean
+from training import configuration
 from training.data import Species
 from training.functionals import fingerprint
 
@@ -82,6 +82,11 @@ class Settings:
                                    f"Settings: {', '.join(known)}")
         given: dict[str, Any] = {key: tuple(value) if key == "omegas" else value for key, value in table.items()}
         return cls(**given)
+
+    @classmethod
+    def read(cls, path: Path | None) -> "Settings":
+        """The settings of a configuration file, the standard ones where there is none."""
+        return STANDARD if path is None else cls.of(configuration.read(path))
 
 
 #: The settings of the shipped models' training.
@@ -157,7 +162,11 @@ def save(folder: Path, species: Species, settings: Settings, record: Record) -> 
             f.attrs[name] = getattr(record, name)
         if record.stable is not None:
             f.attrs["stable"] = record.stable
-    _put(path, image.getbuffer())
+    try:
+        files.write(path, image.getbuffer())
+    except OSError as error:
+        raise NotWritten(f"{path} could not be written ({error.strerror}): make room or choose another folder, and run "
+                         "again; records written before are complete and stay") from error
     return path
 
 
@@ -169,22 +178,6 @@ def _require_finite(species: Species, record: Record):
     if bad := [name for name, values in numbers.items() if not np.isfinite(values).all()]:
         raise InvalidInput(f"the record of {species.key} holds NaN or infinity in {', '.join(bad)} and was not "
                            "written: check its geometry and basis, or leave the species out")
-
-
-def _put(path: Path, content: memoryview):
-    """Writes a file under a name of its own and renames it when it is complete, and on the disk."""
-    temporary = path.with_suffix(f".{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise NotWritten(f"{path} could not be written ({error.strerror}): make room or choose another folder, and run "
-                         "again; records written before are complete and stay") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------------------------------------- reading

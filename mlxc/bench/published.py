@@ -6,12 +6,12 @@ functional and key. A key holds a hash of the geometry, basis and electrons, so 
 
 import gzip
 import json
-import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlxc import files
 from mlxc.bench.jobs import Job
 from mlxc.bench.methods import Method
 from mlxc.bench.protocol import Protocol
@@ -47,9 +47,7 @@ def publish(results: Results, path: Path) -> int:
             lines.append({"functional": name, "key": file.stem} | {k: v for k, v in found.items() if k not in LEFT_OUT})
     text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
     try:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_bytes(gzip.compress(text.encode(), mtime=0))
-        temporary.replace(path)
+        files.write(path, gzip.compress(text.encode(), mtime=0))
     except OSError as error:
         raise InvalidInput(f"{path} cannot be written ({error.strerror}): choose another place") from error
     return len(lines) - heads

@@ -9,13 +9,13 @@
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mlxc import files
 from mlxc.bench.entries import Set
 from mlxc.bench.jobs import Job
 from mlxc.bench.methods import Method
@@ -152,13 +152,13 @@ def _read(path: Path, advice: str = "remove it; `mlxc bench run` computes it aga
 
 
 def write(path: Path, content: Any):
-    """Writes JSON under a temporary name and renames it, so that a kill leaves nothing half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    """Writes JSON whole or not at all.
+
+    Raises:
+        InvalidInput: the disk did not take it.
+    """
     try:
-        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        os.replace(temporary, path)
+        files.write(path, json.dumps(content, indent=1))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InvalidInput(f"{path} cannot be written ({error.strerror}): make room, or choose another --out; what was "
                            "computed before is there") from error

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import math
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +12,7 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
+from mlxc import files
 from mlxc.errors import InvalidInput, InvalidModel
 from mlxc.xc.ensemble import combine
 from mlxc.xc.functional import Learned, LocalHybrid, RangeSeparated
@@ -103,11 +102,10 @@ def save_model(folder: Path, functional: nn.Module, fields: dict[str, Any]) -> P
     content = tensors_to_bytes(tensors, metadata={METADATA_KEY: physics_hash(card)})
     digest = hashlib.sha256(content).hexdigest()
     card["weights"] = {"sha256": digest, "bytes": len(content), "tensors": shapes}
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{card['name']}.toml"
-    _write_atomically(weights_path(path), content)
+    files.write(weights_path(path), content)
     written = {key: value for key, value in card.items() if value or key in REQUIRED}
-    _write_atomically(path, tomli_w.dumps(written).encode())
+    files.write(path, tomli_w.dumps(written))
     return path
 
 
@@ -178,15 +176,3 @@ def _finish(functional: nn.Module, card: Card) -> Model:
     model = cast(Model, functional.eval().requires_grad_(False))
     model.name, model.card = card["name"], card
     return model
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -97,6 +97,6 @@ def test_bad_places(published, tmp_path):
     with pytest.raises(InvalidInput, match=r"ends in \.jsonl\.gz"):
         publish(Results(tmp_path / "one"), tmp_path / "one.json")
     with pytest.raises(InvalidInput, match="cannot be written"):
-        publish(Results(tmp_path / "one"), tmp_path / "nowhere" / "one.jsonl.gz")
+        publish(Results(tmp_path / "one"), tmp_path / "one" / "protocol.json" / "one.jsonl.gz")
     with pytest.raises(InvalidInput, match=r"has no protocol\.json"):
         publish(Results(tmp_path), tmp_path / "one.jsonl.gz")

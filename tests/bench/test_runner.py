@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxc.bench import methods, results, runner
+from mlxc.bench import methods, runner
 from mlxc.bench.entries import Builder
 from mlxc.bench.jobs import Job
 from mlxc.bench.results import Results
@@ -183,7 +183,7 @@ def test_a_full_disk_leaves_what_was_finished(tmp_path, tiny, monkeypatch):
             written.append(target)
         replace(source, target)
 
-    monkeypatch.setattr(results.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(InvalidInput, match=r"cannot be written \(No space left on device\): make room"):
         runner.run([tiny], [HF], tmp_path, PROTOCOL)
     monkeypatch.undo()

@@ -7,8 +7,8 @@ import pytest
 
 from mlxc.errors import InvalidInput
 from tests.training.conftest import TINY
-from training import features, noncovalent
-from training.data import KCAL
+from training import configuration, features, noncovalent
+from training.data import KCAL, PROJECT
 
 
 def species(*symbols: str, canonical: str) -> dict:
@@ -72,11 +72,20 @@ def test_a_folder_without_members_is_refused(tmp_path):
         noncovalent.members(tmp_path)
 
 
-def test_the_command_builds_every_record_once(folder, monkeypatch, capsys):
+@pytest.mark.parametrize("config", [None, PROJECT / "training" / "configs" / "mlxc_lh_all.toml"])
+def test_the_command_builds_every_record_once(folder, monkeypatch, capsys, config):
+    """With the settings of the configuration, the standard ones without."""
     built: list[str] = []
-    monkeypatch.setattr(features, "build", lambda species, _, part: built.extend(sorted(species)[part[0]::part[1]]))
+    expected = features.Settings.of(configuration.read(config)) if config else features.STANDARD
+
+    def build(species, _, settings, part):
+        assert settings == expected
+        built.extend(sorted(species)[part[0]::part[1]])
+
+    monkeypatch.setattr(features, "build", build)
     for part in (0, 1):
         arguments = ["--data", str(folder), "--features", str(folder / "features"), "--part", str(part), "2"]
+        arguments += ["--config", str(config)] if config else []
         monkeypatch.setattr(sys, "argv", ["noncovalent", *arguments])
         noncovalent.main()
     assert "4 interaction energies of 6 species" in capsys.readouterr().out

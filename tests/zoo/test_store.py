@@ -1,6 +1,7 @@
 """Model files: what was saved comes back, and nothing else is let in."""
 
 import hashlib
+import os
 import pickle
 import tomllib
 
@@ -163,7 +164,7 @@ def test_a_failed_save_leaves_the_old_model(card_path, functional, card_fields, 
         raise OSError("no space left")
 
     before = {path.name: path.read_bytes() for path in card_path.parent.iterdir()}
-    monkeypatch.setattr(store.os, "replace", full_disk)
+    monkeypatch.setattr(os, "replace", full_disk)
     with pytest.raises(OSError, match="no space"):
         zoo.save(card_path.parent, functional, card_fields)
     assert {path.name: path.read_bytes() for path in card_path.parent.iterdir()} == before

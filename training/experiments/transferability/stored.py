@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from mlxc import files
 from mlxc.bench.protocol import STANDARD
 from mlxc.bench.sets import fractional
 from mlxc.xc.functional import Learned
@@ -76,8 +77,5 @@ def errors(functional: Learned, references: Path, folder: Path, damping: Mapping
 def kept(path: Path, make) -> dict:
     """The content of a JSON file, made and written first where there is none."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(make(), indent=1), encoding="utf-8")
-        temporary.replace(path)
+        files.write(path, json.dumps(make(), indent=1))
     return json.loads(path.read_text(encoding="utf-8"))
