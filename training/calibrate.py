@@ -1,7 +1,7 @@
 """Makes the spread of an ensemble honest: `python -m training.calibrate MODEL.toml --data DIR --features DIR`.
 
 Members that differ by their seeds agree more with each other than with the truth. For the reactions of
-`data/selection.json`, on which nothing is fitted and nothing is reported, errors r and spreads σ are taken at
+`data/selection.json` but for those that the model was fitted to, as its card says, errors r and spreads σ are taken at
 stored densities, and the card gets the factor
 
     scale = 68.3 % quantile of |r|/σ
@@ -13,6 +13,7 @@ correlation of σ and |r|, which no factor changes, and the part of the errors b
 import argparse
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,20 @@ SELECTION, REACTIONS = PROJECT / "data" / "selection.json", "benchmark.json"
 WITHIN = 0.683
 
 
-def reactions(folder: Path) -> Dataset:
-    """The reactions of the selection list.
+def reactions(folder: Path, fitted: Collection[str] = ()) -> Dataset:
+    """The reactions of the selection list, but for those of which every molecule was fitted.
+
+    Args:
+        folder: of the reference files.
+        fitted: their names.
 
     Raises:
         InvalidInput: the folder has no such file.
     """
     if not (folder / REACTIONS).is_file():
         raise InvalidInput(f"no reference file {folder / REACTIONS}: give the folder that holds it with --data")
-    return reference.reactions(folder / REACTIONS, json.loads(SELECTION.read_text())["benchmark"])
+    ids = json.loads(SELECTION.read_text())["benchmark"]
+    return reference.reactions(folder / REACTIONS, [i for i in ids if i not in fitted])
 
 
 def calibration(functional: Learned, dataset: Dataset, folder: Path, damping: dict[str, float],
@@ -84,7 +90,8 @@ def main():
     args = parser.parse_args()
     try:
         functional: Any = zoo.load(str(args.model))
-        dataset = reactions(args.data)
+        leakage = functional.card.get("training", {}).get("leakage", {})
+        dataset = reactions(args.data, leakage.get("trained_reactions", ()))
         select.require_members(functional)
         settings = features.Settings.read(args.config)
         features.build(dataset.species, args.features, settings)

@@ -115,7 +115,7 @@ class Learned(nn.Module):
         return term.u * outputs[..., 0] + term.w * outputs[..., 1]
 
     def outputs(self, term: Term) -> Tensor:
-        """N_1 and N_2, (n, 2)."""
+        """Of a term's network, (n, outputs): N_1, N_2 and what a relaxed form adds."""
         network = self.networks[term.network]
         return network(term.inputs[..., :network.inputs])
 

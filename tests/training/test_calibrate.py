@@ -56,6 +56,15 @@ def test_the_list_is_the_projects_own(reference_folder):
     assert {t.id for t in dataset.targets} == set(json.loads(calibrate.SELECTION.read_text())["benchmark"])
 
 
+def test_what_the_model_was_fitted_to_does_not_count(reference_folder):
+    """The `_all` models know five of the reactions by name, and are calibrated on the others."""
+    listed = set(json.loads(calibrate.SELECTION.read_text())["benchmark"])
+    for name, seen in (("mlxc_lh", 0), ("mlxc_lh_all", 5)):
+        fitted = zoo.load(name).card["training"]["leakage"]["trained_reactions"]
+        left = {t.id for t in calibrate.reactions(reference_folder, fitted).targets}
+        assert left == listed - set(fitted) and len(listed - left) == seen
+
+
 def test_command_says_which_file_is_missing(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["calibrate", "mlxc_rs", "--data", str(tmp_path)])
     with pytest.raises(SystemExit, match="no reference file"):
