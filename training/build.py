@@ -21,17 +21,18 @@ class SomeFailed(MlxcError, RuntimeError):
 
     Attributes:
         reasons: {species key: what was wrong}.
+        total: how many were asked for.
     """
 
     def __init__(self, reasons: dict[str, str], total: int):
-        """Args: reasons; total, the number of densities that were asked for."""
-        self.reasons = reasons
+        """Args: as the attributes."""
+        self.reasons, self.total = reasons, total
         lines = "".join(f"\n  {key}: {why}" for key, why in sorted(reasons.items()))
         super().__init__(f"{len(reasons)} of {total} densities could not be computed; the others are written, and "
                          f"running again tries only these:{lines}")
 
     def __reduce__(self):
-        return type(self), (self.reasons, 0)
+        return type(self), (self.reasons, self.total)
 
 
 class Outcome(NamedTuple):
@@ -44,7 +45,7 @@ class Outcome(NamedTuple):
 
 def build(species: dict[str, Species], folder: Path, settings: Settings = STANDARD, workers: int = 1,
           scheduler: str | None = None, part: tuple[int, int] = (0, 1)):
-    """Computes the records that are missing or damaged.
+    """Computes the records that are missing or cut short.
 
     It can be stopped at any moment, in any way, and run again: every record that was reported is there. Several at once
     in one folder do no harm, but may compute the same species. A species that fails does not stop the others.

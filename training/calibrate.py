@@ -84,7 +84,7 @@ def main():
     """Command line: the factor, and the model file with it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, help="path of the model's card, an ensemble")
-    parser.add_argument("--config", type=Path, help="what it was trained with, if its densities are not the standard")
+    parser.add_argument("--config", type=Path, help="whose densities to take, if not those that the card names")
     parser.add_argument("--data", type=Path, required=True, help="folder of the reference files")
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
     args = parser.parse_args()
@@ -93,7 +93,7 @@ def main():
         leakage = functional.card.get("training", {}).get("leakage", {})
         dataset = reactions(args.data, leakage.get("trained_reactions", ()))
         select.require_members(functional)
-        settings = features.Settings.read(args.config)
+        settings = features.Settings.read(args.config, functional.card)
         features.build(dataset.species, args.features, settings)
         found = calibration(functional, dataset, args.features, functional.card["dispersion"], settings)
         print(", ".join(f"{key} {value}" for key, value in found.items()))

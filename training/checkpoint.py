@@ -54,8 +54,8 @@ def load(path: Path, identity: str) -> dict[str, Any] | None:
         with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
             state = {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is not a checkpoint ({error}): --restart begins anew") from error
+        raise CheckpointError(f"{path} is not a checkpoint ({error}): delete it to begin anew") from error
     if str(state.pop("identity", "")) != identity:
-        raise CheckpointError(f"{path} belongs to a fit with another configuration or other data: --restart "
-                              "begins anew and replaces it, another --out keeps it")
+        raise CheckpointError(f"{path} belongs to a fit with another configuration or other data: delete "
+                              "it to begin anew (training.train: --restart), or choose another --out")
     return {name: array if array.ndim else array.item() for name, array in state.items()}

@@ -32,7 +32,7 @@ NAMES = {str: "text", int: "an integer", float: "a number", bool: "true or false
 REQUIRED = {"model": ("name", "version", "kind", "description", "data"), "exchange": (), "network": ("width", "depth"),
             "dispersion": ("s6", "s8", "s9", "a1", "a2"), "fit": ("seed", "ridge", "steps"), "tolerance": ()}
 
-#: Keys of [exchange] that each kind of functional has.
+#: Keys of [exchange] that each kind of functional has, its ω first.
 EXCHANGE = {"rs": ("omega", "sr_fraction"), "lh": ("local_omega", "b_max")}
 
 #: Keys of [fit] that a method needs.
@@ -83,6 +83,11 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
     _require(config, "fit", METHODS[method])
     if config["network"].get("hole") and kind != "lh":
         raise InvalidInput(f"[network] hole = true is for kind 'lh', whose exact exchange is local, not for {kind!r}")
+    name = EXCHANGE[kind][0]
+    omegas, omega = config.get("features", {}).get("omegas"), config["exchange"][name]
+    if omegas is not None and omega not in omegas:
+        raise InvalidInput(f"[features] omegas = {omegas} lacks the functional's ω, [exchange] {name} = {omega:g}: "
+                           "add it")
     _check_relaxed(config)
     return config
 
@@ -91,6 +96,9 @@ def _check_relaxed(config: dict[str, Any]) -> None:
     """What is relaxed can be, and what is not has no penalty."""
     relaxed = config["network"].get("relaxed", [])
     require_relaxable(relaxed)
+    if relaxed and config.get("ensemble", {}).get("members", 1) > 1:
+        raise InvalidInput("[network] relaxed and [ensemble] members > 1: means are of functionals with all "
+                           "constraints; leave one of them out")
     for law in config.get("penalty", {}):
         if makes_soft := [name for name, laws in RELAXABLE.items() if law in laws]:
             if not set(makes_soft) & set(relaxed):

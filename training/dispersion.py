@@ -15,31 +15,31 @@ class D4:
     """D4 energies of species whose coefficients are computed once, so that other damping costs about 0.1 ms each."""
 
     def __init__(self, species: Iterable[Species]):
-        self._models = {s.key: _model(s) for s in species}
+        self._models = {s.key: _models(s) for s in species}
 
     def energies(self, damping: dict[str, float]) -> dict[str, float]:
         """Energy of every species, Ha; zero for one nucleus, and not part of a one-electron system's target.
 
+        D4 has whole charges: a fractional one lies on the straight line between them.
+
         Args:
             damping: s6, s8, s9, a1, a2 (bohr).
         """
-        return {key: 0.0 if model is None else _evaluate(model, damping) for key, model in self._models.items()}
+        return {key: sum(part * _evaluate(model, damping) for model, part in models)
+                for key, models in self._models.items()}
 
 
-def d4_energy(species: Species, damping: dict[str, float]) -> float:
-    """D4 energy in Ha; zero for one nucleus, and not part of a one-electron system's target.
-
-    Args:
-        species: integer charge, or one nucleus.
-        damping: s6, s8, s9, a1, a2 (bohr).
-    """
-    return D4([species]).energies(damping)[species.key]
-
-
-def _model(species: Species) -> DFTD4Dispersion | None:
+def _models(species: Species) -> list[tuple[DFTD4Dispersion, float]]:
+    """D4 at the whole charges around the species', and the part of each."""
     if len(species.atoms) == 1 or species.electrons <= 1:
-        return None
-    mol = gto.M(atom=list(species.atoms), charge=round(species.charge), spin=None, basis="sto-3g", verbose=0)
+        return []
+    whole, part = divmod(round(species.charge, 9), 1)
+    parts = {int(whole): 1 - part, int(whole) + 1: part}
+    return [(_model(species, charge), part) for charge, part in parts.items() if part]
+
+
+def _model(species: Species, charge: int) -> DFTD4Dispersion:
+    mol = gto.M(atom=list(species.atoms), charge=charge, spin=None, basis="sto-3g", verbose=0)
     return DFTD4Dispersion(mol, xc="pbe")  # any name: its parameters are replaced
 
 

@@ -9,6 +9,7 @@ rest of the training finds them.
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from mlxc.errors import MlxcError
@@ -20,13 +21,14 @@ __all__ = ["OMEGAS", "STANDARD", "MissingRecord", "NotWritten", "Record", "Setti
            "build_for", "compute", "load", "record_of", "record_path", "save"]
 
 
-def build_for(config: dict, species: dict, folder: Path, **how):
+def build_for(config: Mapping, species: dict, folder: Path, settings: Settings, **how):
     """Computes what a configuration needs: its species and, where it weighs two grids, small ones on the coarser too.
 
     Args:
-        config: its ``[features]`` says how, see Settings; ``grid`` among the tolerances asks for the second grid.
+        config: ``grid`` among its tolerances asks for the second grid.
         species: by key.
         folder: where the records go.
+        settings: of the finer grid.
         how: ``workers``, ``scheduler`` or ``part`` of `build`.
 
     Raises:
@@ -34,7 +36,6 @@ def build_for(config: dict, species: dict, folder: Path, **how):
     """
     from training import smoothness  # which needs this module
 
-    settings = Settings.of(config)
     wanted = [(species, settings)]
     if "grid" in config["tolerance"]:
         wanted.append((smoothness.small(species), smoothness.coarser(settings)))
@@ -63,7 +64,7 @@ def main():
         config = configuration.read(args.config)
         species = data.from_config(config, args.data).species
         print(f"{len(species)} species", flush=True)
-        build_for(config, species, args.features, workers=args.workers, scheduler=args.scheduler)
+        build_for(config, species, args.features, Settings.of(config), workers=args.workers, scheduler=args.scheduler)
     except MlxcError as error:
         sys.exit(f"{parser.prog}: {error}")
 

@@ -32,6 +32,7 @@ class Energies:
     terms: Iterable[Term]  # with the grid weights folded into ``gas`` and ``exact``
     hartree_fock: float
     place: Place = HERE  # of the terms, the same for all species
+    mine: bool = True  # whether this process evaluates them
 
 
 def prepare(functional: Learned, species: Iterable[Species], folder: Path, damping: dict[str, float],
@@ -64,7 +65,7 @@ def prepare(functional: Learned, species: Iterable[Species], folder: Path, dampi
             continue
         stored = Stored(functional, s, folder, settings, place)
         terms: Iterable[Term] = stored
-        if parallel.mine(s.key) and memory > 0:
+        if (mine := parallel.mine(s.key)) and memory > 0:
             points = Points.of(functional, record)
             made = evaluated(functional, points.sent(place.device), place)
             kept = made if size(made) <= min(room, memory) else replace(stored, points=points.pinned(place.device))
@@ -74,7 +75,7 @@ def prepare(functional: Learned, species: Iterable[Species], folder: Path, dampi
         long_range = record.ex_lr[functional.omega] if functional.omega else 0.0
         exact_exchange = long_range + functional.sr_fraction * (record.ex_full - long_range)
         constant = record.e_rest + exact_exchange + dispersion[s.key]
-        prepared[s.key] = Energies(constant, terms, record.e_rest + record.ex_full, place)
+        prepared[s.key] = Energies(constant, terms, record.e_rest + record.ex_full, place, mine)
     return prepared
 
 
@@ -138,7 +139,7 @@ def _place(prepared: Mapping[str, Energies]) -> Place:
 
 def _mine(prepared: Mapping[str, Energies], label: str) -> Iterator[tuple[str, Energies]]:
     """The species of this process, in turn, with terms that are where they are needed."""
-    keys = [key for key in prepared if parallel.mine(key)]
+    keys = [key for key in prepared if prepared[key].mine]
     arriving = in_turn([prepared[key].terms for key in keys], _place(prepared))
     for key, terms in zip(progress(keys, label), arriving, strict=True):
         yield key, replace(prepared[key], terms=terms)

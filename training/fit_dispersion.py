@@ -12,6 +12,7 @@ itself has wrong do not bend the dispersion.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from mlxc import zoo
-from mlxc.errors import InvalidInput
+from mlxc.errors import InvalidInput, MlxcError
 from mlxc.xc.functional import Learned
 from mlxc.zoo.card import read_card
 from training import features, fit, noncovalent
@@ -168,7 +169,8 @@ def list_members(data: Interactions, columns: dict[str, np.ndarray]) -> str:
 def rewrite_card(path: Path, damping: Damping, note: str, folder: Path | None = None) -> Path:
     """Writes a model file again with other D4 parameters.
 
-    Figures of the benchmark, which include the dispersion, are left out: they held for the old parameters.
+    Figures of the benchmark and the factor of the spread, which include the dispersion, are left out: they held for the
+    old parameters, and `training.calibrate` comes next.
 
     Args:
         path: the model's card.
@@ -182,7 +184,7 @@ def rewrite_card(path: Path, damping: Damping, note: str, folder: Path | None = 
     training = read_card(path)["training"]
     clauses = [c for c in training.get("summary", "").split("; ") if c and not c.startswith("D4 ")]
     changes = {"dispersion": damping, "training": training | {"summary": "; ".join([*clauses, note])}}
-    return rewritten(path, changes | {"benchmark": {}}, folder)
+    return rewritten(path, changes | {"benchmark": {}, "uncertainty": {}}, folder)
 
 
 def _damping(x) -> Damping:
@@ -193,21 +195,24 @@ def main():
     """Command line: the fit, its table, the model file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, help="path of the model's card")
-    parser.add_argument("--config", type=Path, help="what it was trained with, if its densities are not the standard")
+    parser.add_argument("--config", type=Path, help="whose densities to take, if not those that the card names")
     parser.add_argument("--data", type=Path, required=True, help="folder of the reference files")
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
     parser.add_argument("--out", type=Path, help="folder for the model file; without it, the model is replaced")
     parser.add_argument("--dry-run", action="store_true", help="print the tables, write nothing")
     args = parser.parse_args()
-    functional: Any = zoo.load(str(args.model))
-    species, targets = noncovalent.members(args.data)
-    energies = energies_without_dispersion(functional, list(species.values()), args.features,
-                                             features.Settings.read(args.config))
-    if lost := sorted(set(species) - set(energies)):
-        print(f"left out, not converged: {', '.join(lost)}")
-    data = interactions(targets, energies, D4(species[key] for key in energies))
-    run(functional.card, data, None if args.dry_run else lambda damping, note: print(
-        "written:", rewrite_card(args.model, damping, note, args.out)))
+    try:
+        functional: Any = zoo.load(str(args.model))
+        species, targets = noncovalent.members(args.data)
+        energies = energies_without_dispersion(functional, list(species.values()), args.features,
+                                                 features.Settings.read(args.config, functional.card))
+        if lost := sorted(set(species) - set(energies)):
+            print(f"left out, not converged: {', '.join(lost)}")
+        data = interactions(targets, energies, D4(species[key] for key in energies))
+        run(functional.card, data, None if args.dry_run else lambda damping, note: print(
+            "written:", rewrite_card(args.model, damping, note, args.out)))
+    except MlxcError as error:
+        sys.exit(f"{parser.prog}: {error}")
 
 
 def run(card: zoo.Card, data: Interactions, write: Callable[[Damping, str], None] | None) -> Damping:

@@ -36,6 +36,7 @@ def fingerprint(xc: str) -> str:
         return xc
     parts = [type(functional).__name__, functional.omega, functional.sr_fraction, functional.lr_fraction,
              sorted(getattr(functional, "exchange", {}).items())]
+    parts += [sorted(relaxed)] if (relaxed := getattr(functional, "relaxed", ())) else []
     digest = hashlib.sha256(repr(parts).encode())
     for name, tensor in sorted(getattr(functional, "state_dict", dict)().items()):
         digest.update(name.encode() + np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())

@@ -53,13 +53,13 @@ def minimise(objective: Objective, state: State, steps: int, told: Callable[[Ste
         objective.set(state.theta)
         r, weight, jac = objective.linearised()
         before, gain = state.loss, -1.0
-        while gain <= 0 and state.damping < LARGEST_DAMPING:
+        while not gain > 0 and state.damping < LARGEST_DAMPING:
             change, predicted = _step(jac, r, weight, state.theta - objective.start, objective.ridge, state.damping)
             new, errors = objective.at(state.theta + change)
             gain = (before - new) / predicted
             state.damping *= max(1 / 3, 1 - (2 * gain - 1) ** 3) if gain > 0 else state.growth
             state.growth = 2.0 if gain > 0 else 2 * state.growth
-        if gain <= 0:
+        if not gain > 0:  # no step helps, or none gives a number
             break
         state.slow = state.slow + 1 if before - new < STANDSTILL * before else 0
         state.theta, state.loss, state.step = state.theta + change, new, state.step + 1

@@ -4,7 +4,8 @@
 
 The targets of one group are divided into folds, and each fold is predicted by a fit to everything else. Targets that
 share an ion or an open-shell molecule, by whatever name, are in one fold, so that none of a fold's is in the training
-set; free atoms and closed shells are. Ensembles are fitted as their first member alone. A fold that is finished is
+set; free atoms and closed shells are. In place of an ensemble one functional is fitted, to targets of equal
+weights. A fold that is finished is
 kept in OUT, so that the command goes on where it was stopped. Densities are the stored ones: no SCF with the fitted
 functionals.
 
@@ -38,6 +39,7 @@ from training.checkpoint import identity
 from training.data import Dataset, Species, Target, refuse_unknown
 from training.device import CPU, add_option, chosen
 from training.fingerprint import Fingerprint, same
+from training.functionals import fingerprint
 from training.leakage import OPEN_OR_CHARGED
 from training.objective import Objective, theta
 
@@ -201,13 +203,14 @@ def main():
             print(table({id_: e for id_, e in found.items() if id_ not in TRAINED_ON}))
             return
         args.out.mkdir(parents=True, exist_ok=True)
-        mark = identity(config=config, targets=dataset.targets, group=args.group, begin=args.begin)[:8]
+        begin: Any = zoo.load(args.begin) if args.begin else None
+        mark = identity(config=config, targets=dataset.targets, species=dataset.species, group=args.group,
+                        begin=begin and fingerprint(args.begin))[:8]
         name = f"{config['model']['name']}-{mark}"
         paths = [args.out / f"{name}-{k + 1}of{args.folds}.json" for k in range(args.folds)]
         for k in range(args.part[0], args.folds, args.part[1]):
             if not paths[k].exists():
                 print(f"fold {k + 1} of {args.folds}: {len(divided[k])} targets left out", flush=True)
-                begin: Any = zoo.load(args.begin) if args.begin else None
                 found = predicted(config, dataset, divided[k], args.features, begin, device)
                 files.write(paths[k], json.dumps(found, indent=1))
         done = [json.loads(path.read_text()) for path in paths if path.exists()]

@@ -20,13 +20,9 @@ from training.log import Log
 from training.optimise import optimise
 
 
-def make_densities(config: Mapping, dataset: Dataset, folder: Path, settings: features.Settings,
-                   workers: int = 1) -> None:
+def make_densities(config: Mapping, dataset: Dataset, folder: Path, settings: features.Settings) -> None:
     """Computes the records that a fit needs and that are missing; processes under torchrun share them."""
-    part = (parallel.rank(), parallel.size())
-    features.build(dataset.species, folder, settings, workers, part=part)
-    if "grid" in config["tolerance"]:
-        features.build(smoothness.small(dataset.species), folder, smoothness.coarser(settings), workers, part=part)
+    features.build_for(config, dataset.species, folder, settings, part=(parallel.rank(), parallel.size()))
     parallel.wait()
 
 

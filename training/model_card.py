@@ -15,9 +15,11 @@ from mlxc.xc.functional import Learned
 from mlxc.xc.relaxed import broken
 from training import data
 from training.data import Dataset, Target
+from training.record import Settings
 
 
-def card(config: Mapping, functional: Learned, dataset: Dataset, used: Sequence[Target], densities: str) -> dict:
+def card(config: Mapping, functional: Learned, dataset: Dataset, used: Sequence[Target],
+         settings: Settings) -> dict:
     """The model card's fields, all but the weights.
 
     Args:
@@ -25,7 +27,7 @@ def card(config: Mapping, functional: Learned, dataset: Dataset, used: Sequence[
         functional: the fitted one.
         dataset: of the targets' species.
         used: the targets that were fitted.
-        densities: whose they were.
+        settings: of the densities.
     """
     species = dataset.species  # those on a coarse grid are the same
     fitted = {key: species[key] for t in used for key, _ in t.terms if key in species}
@@ -45,14 +47,15 @@ def card(config: Mapping, functional: Learned, dataset: Dataset, used: Sequence[
             "charges": sorted({round(s.charge) for s in whole if s.electrons > 1}),
             "spins": sorted({round(s.n_alpha - s.n_beta) for s in whole}),
         },
-        "grid": {"level": 2, "advice": "level 2 or finer"},
+        "grid": {"level": settings.grid, "advice": f"level {settings.grid} or finer"},
         "training": tested | {
             "data_hash": hashlib.sha256(content.encode()).hexdigest(),
             "date": time.strftime("%Y-%m-%d"),
-            "summary": f"{len(used)} targets ({counts}) of {len(fitted)} species; densities of {densities}; "
+            "summary": f"{len(used)} targets ({counts}) of {len(fitted)} species; densities of {settings.xc}; "
                        f"{config['model']['data']}",
             "tolerance_kcal": config["tolerance"],
             "fit": config["fit"],
+            "features": asdict(settings) | {"omegas": list(settings.omegas)},
         } | {name: config[name] for name in ("weight", "penalty") if name in config}
         | ({"leakage": dataset.leakage} if dataset.leakage else {}),
     }

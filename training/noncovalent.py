@@ -6,17 +6,13 @@ the densities that are missing; it can be interrupted, and run by several proces
 """
 
 import argparse
+import sys
 from pathlib import Path
 
+from mlxc.errors import MlxcError
 from training import features
 from training.data import Dataset
 from training.sources import reference
-
-#: Name of the reference file that holds the sets, in the format of the benchmark's.
-FILE = "extra.json"
-
-#: Sets of interaction energies; each is a group of targets.
-SETS = reference.COMPLEXES
 
 #: Largest number of atoms other than hydrogen in a species.
 MAX_HEAVY_ATOMS = 8
@@ -44,9 +40,12 @@ def main():
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("K", "M"),
                         help="every M-th species from the K-th, for several processes")
     args = parser.parse_args()
-    species, targets = members(args.data)
-    print(f"{len(targets)} interaction energies of {len(species)} species", flush=True)
-    features.build(species, args.features, features.Settings.read(args.config), part=tuple(args.part))
+    try:
+        species, targets = members(args.data)
+        print(f"{len(targets)} interaction energies of {len(species)} species", flush=True)
+        features.build(species, args.features, features.Settings.read(args.config), part=tuple(args.part))
+    except MlxcError as error:
+        sys.exit(f"{parser.prog}: {error}")
 
 
 if __name__ == "__main__":

@@ -84,12 +84,13 @@ class Settings:
         return cls(**given)
 
     @classmethod
-    def read(cls, path: Path | None) -> "Settings":
-        """The settings of a configuration file, the standard ones where there is none."""
-        return STANDARD if path is None else cls.of(configuration.read(path))
+    def read(cls, path: Path | None, card: dict | None = None) -> "Settings":
+        """Those of a configuration file, or else on a model's card, or else the standard ones."""
+        known = configuration.read(path) if path else (card or {}).get("training", {})
+        return cls.of({"features": known.get("features", {})})
 
 
-#: The settings of the shipped models' training.
+#: The settings where a configuration says nothing.
 STANDARD = Settings()
 
 
@@ -204,8 +205,8 @@ def load(species: Species, folder: Path, settings: Settings = STANDARD) -> Recor
                             stable=None if stable is None else bool(stable),
                             **{name: f.attrs[name].item() for name in SCALARS})
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise InvalidInput(f"{path}, the record of {species.key}, is damaged ({error}): delete it and run again, or "
-                           "let training.features compute it anew") from error
+        raise InvalidInput(f"{path}, the record of {species.key}, is damaged ({error}): delete it and compute "
+                           "it anew with training.features") from error
     if made_with is not None and (found := differences(json.loads(made_with), identity(species, settings))):
         raise InvalidInput(f"{path} is no record of {species.key} with these settings: {found}; delete it, run again")
     return record

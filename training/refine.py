@@ -12,7 +12,7 @@ in every target that needs it.
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from mlxc.xc.functional import Learned
 from training import configuration, data, ensemble, features, fit, loss, member
 from training.data import Dataset
 from training.device import CPU, add_option, chosen
-from training.model_card import card
+from training.model_card import card, rewritten
 
 #: Error of a target one of whose species does not converge, in units of its tolerance.
 FAILURE = 10.0
@@ -44,7 +44,7 @@ class Measured:
 
     Attributes:
         merit: mean of min(|error|/σ, FAILURE) over the targets; lower is better.
-        failures: species that did not converge.
+        failures: species that did not converge or could not be computed.
         table: errors per group.
     """
 
@@ -53,55 +53,73 @@ class Measured:
     table: str
 
 
-def refine(config: Mapping[str, Any], dataset: Dataset, functional: Learned, folder: Path, out: Path, rounds: int = 3,
-           workers: int = 1, device: torch.device = CPU, log=print) -> Learned:
-    """The functional with the lowest errors self-consistently.
+def refine(config: Mapping[str, Any], dataset: Dataset, model: Path, folder: Path, out: Path, rounds: int = 3,
+           workers: int = 1, device: torch.device = CPU, log=print) -> Path:
+    """The model with the lowest errors self-consistently: the given one, or that of a round.
 
     Args:
         config: that it was fitted with.
         dataset: what it was fitted to.
-        functional: to begin with; of an ensemble only the mean is self-consistent, and all members are fitted.
+        model: card of the functional to begin with; of an ensemble only the mean is self-consistent, and all members
+            are fitted.
         folder: of the records.
-        out: folder of the models of each round, whose files name the densities.
+        out: folder of each round's model and checkpoint.
         rounds: fits, at most; nothing is repeated when the command is run again.
         workers: as `features.build`.
         device: where energies and slopes of stored densities are computed.
         log: receives lines of text.
     """
-    best, lowest = functional, np.inf
+    best, lowest = model, np.inf
     for number in range(rounds + 1):
-        settings = own_densities(config, dataset, functional, folder, out / f"round{number}", workers)
-        found = measured(config, dataset, functional, folder, settings, device)
-        log(f"round {number}: merit {found.merit:.4f}, not converged: {', '.join(found.failures) or 'none'}\n"
-            f"{found.table}")
+        functional: Any = zoo.load(str(model))
+        settings, failed = own_densities(config, dataset, model, folder, workers)
+        found = measured(config, dataset, functional, folder, settings, device, failed)
+        log("\n".join([f"round {number}: merit {found.merit:.4f}, not converged: {', '.join(found.failures) or 'none'}",
+                       *(f"{key}: {why}" for key, why in failed.items()), found.table]))
         if found.merit > lowest * (1 - WORTH):
             log("no better: the round before is kept" if found.merit >= lowest else "hardly better: the last round")
-            return functional if found.merit < lowest else best
-        best, lowest = functional, found.merit
+            return model if found.merit < lowest else best
+        best, lowest = model, found.merit
         if number < rounds:
-            functional, _, _ = ensemble.fitted(config, dataset, folder, settings, out / f"round{number + 1}",
-                                               functional, device, log)
+            place = out / f"round{number + 1}"
+            fitted, used, _ = ensemble.fitted(config, without(dataset, failed), folder, settings, place, functional,
+                                              device, log)
+            model = zoo.save(place, fitted, card(config, fitted, dataset, used, replace(settings, xc=OWN)))
     return best
 
 
-def own_densities(config: Mapping[str, Any], dataset: Dataset, functional: Learned, folder: Path, out: Path,
-                  workers: int = 1) -> features.Settings:
-    """Makes what is missing of the densities of a functional, which is saved to be named; returns their settings."""
-    model = zoo.save(out, functional, card(config, functional, dataset, dataset.targets, OWN))
+def own_densities(config: Mapping[str, Any], dataset: Dataset, model: Path, folder: Path,
+                  workers: int = 1) -> tuple[features.Settings, dict[str, str]]:
+    """Makes what is missing of a model's own densities; their settings, and what could not be computed, with why.
+
+    Raises:
+        SomeFailed: nothing could be computed.
+    """
     settings = replace(features.Settings.of(dict(config)), xc=str(model))
-    member.make_densities(config, dataset, folder, settings, workers)
-    return settings
+    try:
+        features.build_for(dict(config), dataset.species, folder, settings, workers=workers)
+    except features.SomeFailed as error:
+        if dataset.species.keys() <= error.reasons.keys():
+            raise
+        return settings, error.reasons
+    return settings, {}
+
+
+def without(dataset: Dataset, failed: Collection[str]) -> Dataset:
+    """The targets that need none of some species."""
+    return dataset.only(t for t in dataset.targets if not any(key in failed for key, _ in t.terms))
 
 
 def measured(config: Mapping[str, Any], dataset: Dataset, functional: Learned, folder: Path,
-             settings: features.Settings, device: torch.device = CPU) -> Measured:
-    """Errors of a functional's energies on densities that were made with it."""
-    prepared, targets = member.prepared(config, dataset, functional, folder, settings, device)
+             settings: features.Settings, device: torch.device = CPU, failed: Collection[str] = ()) -> Measured:
+    """Errors of a functional's energies on densities that were made with it, which some species may not have."""
+    there = without(dataset, failed)
+    prepared, targets = member.prepared(config, there, functional, folder, settings, device)
     usable = fit.resolve(targets, prepared)
     errors = fit.residuals(usable, fit.energies(functional, prepared))
     scaled = np.minimum(np.abs(errors) / loss.scale(usable, config).tolerance, FAILURE)
-    lost = len(targets) - len(usable)
-    merit = (scaled.sum() + FAILURE * lost) / len(targets)
+    lost = len(targets) - len(usable) + len(dataset.targets) - len(there.targets)
+    merit = (scaled.sum() + FAILURE * lost) / (len(usable) + lost)
     return Measured(float(merit), sorted(set(dataset.species) - set(prepared)), member.table(usable, errors))
 
 
@@ -121,9 +139,8 @@ def main():
         device = chosen(args.device)
         config = configuration.read(args.config)
         dataset = data.from_config(config, args.data)
-        functional = refine(config, dataset, zoo.load(str(args.model)), args.features, args.out, args.rounds,
-                            args.workers, device)
-        print("written:", zoo.save(args.out, functional, card(config, functional, dataset, dataset.targets, OWN)))
+        best = refine(config, dataset, args.model, args.features, args.out, args.rounds, args.workers, device)
+        print("written:", rewritten(best, {}, args.out))
     except MlxcError as error:
         sys.exit(f"{parser.prog}: {error}")
 

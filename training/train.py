@@ -14,7 +14,7 @@ import torch
 
 from mlxc import zoo
 from mlxc.errors import MlxcError
-from training import configuration, data, ensemble, features, parallel
+from training import configuration, data, ensemble, features, loss, parallel
 from training.device import CPU, add_option, chosen
 from training.member import make_densities, remove_checkpoints
 from training.model_card import card
@@ -42,13 +42,14 @@ def run(path: Path, references: Path | None, records: Path, out: Path, restart: 
     """The command with its arguments."""
     config = configuration.read(path)
     dataset, settings = data.from_config(config, references), features.Settings.of(config)
+    loss.scale(dataset.targets, config)  # which says what is wrong with it, before the densities are computed
     make_densities(config, dataset, records, settings)
     if restart:
         remove_checkpoints(out, config)
     functional, used, text = ensemble.fitted(config, dataset, records, settings, out, device=device)
     if parallel.rank() == 0:
         print(text)
-        print("written:", zoo.save(out, functional, card(config, functional, dataset, used, settings.xc)))
+        print("written:", zoo.save(out, functional, card(config, functional, dataset, used, settings)))
     remove_checkpoints(out, config)
 
 

@@ -7,6 +7,7 @@ The property is one of `QUANTITIES`; energies carry the functional's dispersion,
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from pyscf.data.nist import HARTREE2EV
 
 from mlxc.bench.jobs import Job
+from mlxc.errors import InvalidInput
 from mlxc.units import KCAL
 
 #: Property of a result, in Ha where it is an energy. A result without it gives None, and the entry no value.
@@ -89,6 +91,11 @@ class Set:
     jobs: Mapping[str, Job] = field(repr=False)
     axis: str = ""
     held_back: bool = False
+
+    def __post_init__(self):
+        if not re.fullmatch(r"[\w-]+", self.name):
+            raise InvalidInput(f"the set's name {self.name!r} names files: letters, digits, hyphens and underscores "
+                               "are accepted")
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -126,14 +126,14 @@ def _whole(points: Sequence[tuple[float, float]]) -> list[float]:
     return [float(x) for x in range(int(np.floor(min(values))), int(np.ceil(max(values))) + 1)]
 
 
-def spread(sigma: np.ndarray, error: np.ndarray, name: str):
-    """|error| against σ, with the lines |error| = σ and 2σ."""
+def spread(sigma: np.ndarray, error: np.ndarray, unit: str, name: str):
+    """|error| against σ, both in ``unit``, with the lines |error| = σ and 2σ."""
     figure, axes = subplots(1, 1, 4.4, 4)
     ax = axes[0, 0]
     ends = np.array([sigma.min() / 1.5, sigma.max() * 1.5])
     for factor, line in ((1, "-"), (2, "--")):
         ax.plot(ends, factor * ends, line, color="#999999", lw=1, label=f"error = {factor if factor > 1 else ''}σ")
     ax.loglog(sigma, error, "o", ms=4, color=STYLES[0][0])
-    ax.set(xlabel="σ, kcal/mol", ylabel=f"error of {name}, kcal/mol")
+    ax.set(xlabel=f"σ, {unit}", ylabel=f"error of {name}, {unit}")
     ax.legend(frameon=False)
     return figure

@@ -146,9 +146,10 @@ def compare(one: Path, two: Path) -> str:
     lines = [f"A: {one}, protocol {a.protocol['hash']}", f"B: {two}, protocol {b.protocol['hash']}"]
     lines += [f"   {key}: {value} in A, {b.protocol.get(key)} in B" for key, value in a.protocol.items()
               if key != "hash" and b.protocol.get(key) != value]
-    shared = [name for name in a.methods() if name in b.methods()]
-    lines += [f"{name}: {a.methods()[name]['version']} in A, {b.methods()[name]['version']} in B" for name in shared
-              if a.methods()[name] != b.methods()[name]]
+    in_a, in_b = a.methods(), b.methods()
+    shared = [name for name in in_a if name in in_b]
+    lines += [f"{name}: {in_a[name]['version']} in A, {in_b[name]['version']} in B" for name in shared
+              if in_a[name]["version"] != in_b[name]["version"]]
     rows = []
     for name, s in a.sets().items():
         if (other := b.sets().get(name)) is None:
@@ -172,12 +173,16 @@ def summary(results: Results, method: str, s: Set) -> dict[str, float]:
     """Number of scored entries and mean absolute errors per family and in all, for a model card.
 
     Raises:
-        InvalidInput: the set is not of energies in kcal/mol, or not finished.
+        InvalidInput: the set is not of energies in kcal/mol, not finished, or not a test of the functional.
     """
+    if s.held_back and results.methods().get(method, {}).get("train_on_test"):
+        raise InvalidInput(f"{method} was trained on the benchmark: its errors in {s.name} say nothing, and belong on "
+                           "no card")
     c = metrics.column(results, method, s)
     entries = metrics.scored(s, [c])
-    if not entries or c.missing or any(e.unit != "kcal/mol" for e in entries):
-        raise InvalidInput(f"{method} has no errors in kcal/mol of all of set {s.name}: finish the run first")
+    if not entries or c.missing or c.failed or any(e.unit != "kcal/mol" for e in entries):
+        raise InvalidInput(f"{method} has no errors in kcal/mol of all of set {s.name}: finish the run first, "
+                           "with --retry where it failed")
     mean = {f"mae_{name}_kcal": round(metrics.mean_absolute(c.errors, part), 2)
             for name, part in metrics.groups(entries, "family").items()}
     return {"reactions": len(entries), "not_converged": sum(e.id in c.unconverged for e in entries)} | mean | {

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def of_set(s: Set, columns: Sequence[Column]) -> Section:
     unit = entries[0].unit
     names = [c.method for c in columns]
     pictures: dict[str, Callable[[], Any]] = {}
-    if s.axis:
+    if any(e.x is not None and e.id in c.errors for e in s.entries for c in columns):
         pictures[f"{s.name}-curves"] = lambda: figures.curves(s, columns)
     if len(metrics.groups(entries, "subset")) > 1 and not s.axis:
         pictures[f"{s.name}-subsets"] = lambda: figures.subsets(entries, columns)
@@ -125,20 +126,20 @@ def differences(s: Set, columns: Sequence[Column]) -> Section | None:
 
 def of_spread(s: Set, columns: Sequence[Column], scales: Mapping[str, float]) -> Section | None:
     """How well the spread of ensembles tells the error."""
-    rows, pictures = [], {}
+    rows, pictures, unit = [], {}, s.entries[0].unit
     for c in columns:
         sigma = spread.deviations(s, c, scales.get(c.method, 1.0))
         entries = [e for e in s.entries if e.id in sigma and e.id in c.errors and not e.trained]
         if len(entries) < 10:
             continue
-        pair = np.array([sigma[e.id] for e in entries]), np.array([abs(c.errors[e.id]) for e in entries])
-        rank, below = spread.quality(*pair)
-        rows.append((c.method, str(len(entries)), f"{pair[0].mean():.2f}", f"{pair[1].mean():.2f}", f"{rank:+.2f}",
+        told, error = (np.array([abs(found[e.id]) for e in entries]) for found in (sigma, c.errors))
+        rank, below = spread.quality(told, error)
+        rows.append((c.method, str(len(entries)), f"{told.mean():.2f}", f"{error.mean():.2f}", f"{rank:+.2f}",
                      f"{100 * below:.0f} %"))
-        pictures[f"{s.name}-spread-{c.method}"] = lambda pair=pair, c=c: figures.spread(pair[0], pair[1], c.method)
+        pictures[f"{s.name}-spread-{c.method}"] = partial(figures.spread, told, error, unit, c.method)
     if not rows:
         return None
-    header = ("ensemble", "n", "mean σ, kcal/mol", "mean error", "rank correlation", "error below 2σ")
+    header = ("ensemble", "n", f"mean σ, {unit}", f"mean error, {unit}", "rank correlation", "error below 2σ")
     return Section(f"{s.name}: does the spread tell the error?", (), (Table(header, tuple(rows)),), pictures)
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mlxc.bench.entries import QUANTITIES, Entry, Set
+from mlxc.errors import InvalidInput
 from mlxc.units import KCAL
 
 RESULTS = {"a": {"e_scf": -1.0, "e_disp": -0.1, "homo": -0.5, "dipole": 1.5, "e_one": -0.9, "polarizability": 2.0},
@@ -45,3 +46,8 @@ def test_json_gives_a_set_back(tiny):
 
 def test_equal_jobs_are_there_once(tiny):
     assert len(tiny.jobs) == 3 and {key for e in tiny.entries for key, _ in e.terms} == tiny.jobs.keys()
+
+
+def test_a_sets_name_names_files():
+    with pytest.raises(InvalidInput, match="the set's name 'mine/v2' names files"):
+        Set("mine/v2", "", (), {})

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from mlxc.bench import methods, metrics, report, runner
+from mlxc.bench import methods, metrics, report, runner, sections
 from mlxc.bench.entries import Builder
 from mlxc.bench.jobs import Job
 from mlxc.bench.results import Results, write
@@ -93,6 +93,27 @@ def test_tables_hold_subsets_families_relatives_and_means(folder):
                                               "Still unstable after the last restart: ens c1.")
 
 
+def test_spreads_and_errors_are_in_the_sets_own_unit(folder):
+    build = Builder()
+    for i in range(12):
+        build.add(f"f{i}", "sub", "atoms", [(job(f"s{i}"), 1)], 0.0, unit="eV", quantity="scf_energy")
+    s, results = build.finished("fractional", "In eV"), Results(folder)
+    section = sections.of_spread(s, [metrics.column(results, "ens", s)], {"ens": 1.0})
+    assert section.tables[0].header[2:4] == ("mean σ, eV", "mean error, eV")
+    (draw,) = section.pictures.values()
+    axes = draw().axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("σ, eV", "error of ens, eV")
+
+
+def test_curves_without_a_point_are_left_out(folder):
+    """A run that has just begun: nothing with an x is there yet."""
+    for name in NAMES:
+        for e in curve_set().entries:
+            (folder / name / f"{e.terms[0][0]}.json").unlink()
+    report.write(folder, say=lambda _: None)
+    assert not list(folder.rglob("curves-curves.png")) and (folder / "report.html").is_file()
+
+
 def test_unfinished_runs_are_labelled(folder):
     s = reaction_set()
     (folder / "b<3>" / f"{s.entries[0].terms[0][0]}.json").unlink()
@@ -173,8 +194,10 @@ def test_a_folder_without_results_is_refused(tmp_path):
 def test_comparisons_say_what_changed(tmp_path, tiny):
     for name, grid in (("one", 0), ("two", 1)):
         protocol = type(PROTOCOL)(basis="sto-3g", grid_level=grid, nlc_grid_level=0)
-        runner.run([tiny], [methods.method("pbe")], tmp_path / name, protocol)
+        others = [methods.method("hf")] if name == "two" else []
+        runner.run([tiny], [*others, methods.method("pbe")], tmp_path / name, protocol)
     text = report.compare(tmp_path / "one", tmp_path / "two")
+    assert "pbe: " not in text  # another place among the functionals is no other version
     assert "grid_level: 0 in A, 1 in B" in text and "| tiny, pbe, all | 2 |" in text
     with pytest.raises(InvalidInput, match="nothing to compare"):
         runner.run([tiny], [methods.method("hf")], tmp_path / "three", PROTOCOL)
@@ -185,5 +208,10 @@ def test_a_cards_summary_counts_reactions_and_failures(folder):
     found = report.summary(Results(folder), "b<3>", reaction_set())
     assert found["reactions"] == 11 and found["not_converged"] == 1
     assert found.keys() >= {"mae_ions_kcal", "mae_radicals_kcal", "mae_all_kcal"}
-    with pytest.raises(InvalidInput, match="finish the run first"):
-        report.summary(Results(folder), "pbe", reaction_set())
+    with pytest.raises(InvalidInput, match="errors in reactions say nothing, and belong on no card"):
+        report.summary(Results(folder), "seen", reaction_set())
+    s = reaction_set()
+    Results(folder).add("b<3>", s.jobs[s.entries[3].terms[0][0]], {"failed": "LinAlgError"})
+    for name in ("pbe", "b<3>"):
+        with pytest.raises(InvalidInput, match="finish the run first, with --retry where it failed"):
+            report.summary(Results(folder), name, s)

@@ -36,7 +36,7 @@ def test_the_scale_is_that_of_the_reactions(functional, records):
 
 
 def test_the_card_keeps_everything_else(functional, tmp_path):
-    path = zoo.save(tmp_path, functional, card(config(3), functional, DATASET, TARGETS, "pbe"))
+    path = zoo.save(tmp_path, functional, card(config(3), functional, DATASET, TARGETS, TINY))
     before = zoo.load(str(path)).card
     found = {"scale": 4.0, "reactions": 3, "rank_correlation": 0.2, "below_two_sigma": 1.0}
     after = zoo.load(str(rewritten(path, {"uncertainty": found}))).card
@@ -46,7 +46,7 @@ def test_the_card_keeps_everything_else(functional, tmp_path):
 
 
 def test_a_scale_that_is_no_number_is_refused(functional, tmp_path):
-    fields = card(config(3), functional, DATASET, TARGETS, "pbe") | {"uncertainty": {"scale": "large"}}
+    fields = card(config(3), functional, DATASET, TARGETS, TINY) | {"uncertainty": {"scale": "large"}}
     with pytest.raises(InvalidModel, match="scale is 'large', expected a finite number"):
         zoo.save(tmp_path, functional, fields)
 

@@ -53,11 +53,21 @@ def test_the_exchange_hole_is_for_local_hybrids():
                 configuration.checked(config)
 
 
+@pytest.mark.parametrize("change, reason", [
+    ({"features": {"omegas": [0.3]}}, r"omegas = \[0.3\] lacks the functional's ω, \[exchange\] local_omega = 0.5"),
+    ({"network": {"width": 3, "depth": 1, "relaxed": ["bounds"]}}, r"relaxed and \[ensemble\] members > 1"),
+])
+def test_what_would_end_the_fit_after_its_densities_is_refused_before(change, reason):
+    with pytest.raises(InvalidInput, match=reason):
+        configuration.checked(copy.deepcopy(shipped()) | change)
+
+
 def test_a_penalty_is_for_a_constraint_that_is_relaxed():
     config = copy.deepcopy(shipped()) | {"penalty": {"lieb_oxford": 0.1}}
     with pytest.raises(InvalidInput, match=r"lieb_oxford: it holds by construction; name bounds in relaxed"):
         configuration.checked(config)
     config["network"]["relaxed"] = ["bounds"]
+    config.pop("ensemble")
     assert configuration.checked(config) is config
 
 

@@ -1,6 +1,7 @@
 """The damping of D4: planted parameters are found, outliers do not bend them, the card is written again."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from mlxc.errors import InvalidInput
 from tests.training.conftest import SPECIES, TINY
 from training import features, fit, fit_dispersion, noncovalent
 from training.data import KCAL, Species, Target
-from training.dispersion import D4, NO_DISPERSION, d4_energy
+from training.dispersion import D4, NO_DISPERSION
 
 PLANTED = {"s6": 1.0, "s9": 1.0, "s8": 0.7, "a1": 0.35, "a2": 4.8}
 
@@ -52,10 +53,19 @@ def test_cached_coefficients_give_the_energy_for_any_damping():
     d4 = D4([pair, triple, chain("Ne", 0.0, 1), SPECIES["H2+"]])
     for damping in (PLANTED, PLANTED | {"a2": 6.0}, PLANTED):
         found = d4.energies(damping)
-        assert found[pair.key] == d4_energy(pair, damping) < 0
-        assert found[triple.key] == d4_energy(triple, damping) < 0
+        assert found[pair.key] == D4([pair]).energies(damping)[pair.key] < 0
+        assert found[triple.key] == D4([triple]).energies(damping)[triple.key] < 0
         assert found["Ne1_0.0"] == found["H2+"] == 0
     assert set(d4.energies(NO_DISPERSION).values()) == {0.0}
+
+
+def test_fractional_charges_lie_on_the_line_between_whole_ones():
+    dimer = Species("dimer", (("F", (0.0, 0.0, 0.0)), ("F", (0.0, 0.0, 2.6))), 9.0, 9.0, "sto-3g")
+    at = {charge: replace(dimer, key=f"{charge}", n_beta=9.0 - charge) for charge in (-1.0, -0.25, 0.0, 0.5, 1.0)}
+    found = {float(key): e for key, e in D4(at.values()).energies(PLANTED).items()}
+    assert found[0.5] == pytest.approx((found[0.0] + found[1.0]) / 2, abs=1e-15)
+    assert found[-0.25] == pytest.approx(0.75 * found[0.0] + 0.25 * found[-1.0], abs=1e-15)
+    assert len({round(e, 9) for e in found.values()}) == 5
 
 
 def test_energies_without_dispersion_are_those_of_the_records(records):
@@ -63,8 +73,9 @@ def test_energies_without_dispersion_are_those_of_the_records(records):
     chosen = [SPECIES[key] for key in ("H2", "He")]
     with_d4 = fit.energies(functional, fit.prepare(functional, chosen, records, PLANTED, TINY))
     without = fit_dispersion.energies_without_dispersion(functional, chosen, records, TINY)
+    d4 = D4(chosen).energies(PLANTED)
     for s in chosen:
-        assert without[s.key] == pytest.approx(with_d4[s.key] - d4_energy(s, PLANTED), abs=1e-12)
+        assert without[s.key] == pytest.approx(with_d4[s.key] - d4[s.key], abs=1e-12)
     assert with_d4["H2"] < without["H2"]
 
 
@@ -176,5 +187,5 @@ def test_the_command_prints_its_tables_and_rewrites_the_model(card_path, monkeyp
         assert tensor.equal(after.state_dict()[name])
     mlxc.register(after)
     mol = gto.M(atom="Ar 0 0 0; Ar 0 0 3.4", basis="sto-3g", verbose=0)
-    expected = d4_energy(chain("Ar", 3.4), after.card["dispersion"])
+    (expected,) = D4([chain("Ar", 3.4)]).energies(after.card["dispersion"]).values()
     assert mlxc.dispersion_energy(mol, after.name) == pytest.approx(expected, abs=1e-12)

@@ -14,7 +14,7 @@ from tests.training import toy
 from tests.training.conftest import SPECIES, TARGETS, TINY
 from training import features, fit, points
 from training.data import KCAL, Target
-from training.dispersion import d4_energy
+from training.dispersion import D4
 
 DAMPING = {"s6": 1.0, "s8": 0.5, "s9": 1.0, "a1": 0.4, "a2": 5.0}
 
@@ -65,7 +65,7 @@ def test_prepared_energy_is_the_sum_of_its_parts(records, functional, prepared):
         record = features.load(species, records, TINY)
         density = Density.from_variables(tuple(torch.from_numpy(record.variables)))
         lr, full, a = record.ex_lr[functional.omega], record.ex_full, functional.sr_fraction
-        expected = record.e_rest + lr + a * (full - lr) + d4_energy(species, DAMPING) \
+        expected = record.e_rest + lr + a * (full - lr) + D4([species]).energies(DAMPING)[key] \
             + float(functional.edens(density) @ torch.from_numpy(record.weights))
         assert float(fit.energy(functional, prepared[key])) == pytest.approx(expected, abs=1e-12)
         assert prepared[key].hartree_fock == pytest.approx(record.e_rest + full, abs=1e-12)
@@ -93,7 +93,7 @@ def test_residuals_are_in_kcal():
 
 def test_dispersion_is_that_of_molecules_with_pairs_of_electrons():
     """None for atoms, whatever their charge, and none for one electron."""
-    energies = {key: d4_energy(s, DAMPING) for key, s in SPECIES.items()}
+    energies = D4(SPECIES.values()).energies(DAMPING)
     assert energies["H2"] < 0
     assert not any(e for key, e in energies.items() if key != "H2")
 

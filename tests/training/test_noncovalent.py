@@ -9,6 +9,7 @@ from mlxc.errors import InvalidInput
 from tests.training.conftest import TINY
 from training import configuration, features, noncovalent
 from training.data import KCAL, PROJECT
+from training.sources import reference
 
 
 def species(*symbols: str, canonical: str) -> dict:
@@ -44,7 +45,7 @@ CONTENT = {
 @pytest.fixture
 def folder(tmp_path):
     entries = [{"cls": "closed"} | r for r in CONTENT["reactions"]]
-    (tmp_path / noncovalent.FILE).write_text(json.dumps(CONTENT | {"reactions": entries}))
+    (tmp_path / "extra.json").write_text(json.dumps(CONTENT | {"reactions": entries}))
     return tmp_path
 
 
@@ -67,7 +68,7 @@ def test_members_share_species_that_are_the_same(folder):
 def test_a_folder_without_members_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="no reference file .*extra.json: give the folder"):
         noncovalent.members(tmp_path)
-    (tmp_path / noncovalent.FILE).write_text(json.dumps(CONTENT | {"reactions": []}))
+    (tmp_path / "extra.json").write_text(json.dumps(CONTENT | {"reactions": []}))
     with pytest.raises(InvalidInput, match="has no reaction of S22, S66, RG18"):
         noncovalent.members(tmp_path)
 
@@ -100,10 +101,10 @@ def test_a_record_of_a_member_is_built(tmp_path, folder):
 
 
 def test_members_of_the_real_sets(reference_folder):
-    if not (reference_folder / noncovalent.FILE).is_file():
-        pytest.skip(f"no {noncovalent.FILE} in {reference_folder}")
+    if not (reference_folder / "extra.json").is_file():
+        pytest.skip(f"no extra.json in {reference_folder}")
     found, targets = noncovalent.members(reference_folder)
-    counts = {name: sum(t.group == name for t in targets) for name in noncovalent.SETS}
+    counts = {name: sum(t.group == name for t in targets) for name in reference.COMPLEXES}
     assert counts == {"S22": 10, "S66": 32, "RG18": 14} and len(found) == 133
     assert {s.charge for s in found.values()} == {0} and {s.basis for s in found.values()} == {"def2-tzvpd"}
     assert all(t.reference > 0 and sum(c for _, c in t.terms) > 0 for t in targets)

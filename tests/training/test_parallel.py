@@ -3,15 +3,18 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from tests.functionals import random_functional
 from tests.training import toy
+from tests.training.conftest import SPECIES, TINY
 from tests.training.test_train import CONFIG, NAME
-from training import adam, fit, parallel
+from training import adam, fit, parallel, smoothness
 from training.objective import theta
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +33,11 @@ class Pretended:
     def total(self, array):
         self.parts.append(array.copy())
         return array
+
+
+def divided(prepared: dict[str, fit.Energies]) -> dict[str, fit.Energies]:
+    """As `fit.prepare` makes them in this process."""
+    return {key: replace(e, mine=parallel.mine(key)) for key, e in prepared.items()}
 
 
 def test_one_process_has_all_species_and_sums_nothing():
@@ -51,11 +59,25 @@ def test_two_processes_share_the_species(monkeypatch):
             patch.setattr(parallel, "rank", lambda rank=rank: rank)
             patch.setattr(parallel, "total", half.total)
             owned.append({key for key in problem.prepared if parallel.mine(key)})
-            fit.jacobian(problem.functional, problem.prepared)
+            fit.jacobian(problem.functional, divided(problem.prepared))
     assert all(owned) and not owned[0] & owned[1] and owned[0] | owned[1] == set(problem.prepared)
     energies, rows = (a + b for a, b in zip(halves[0].parts, halves[1].parts, strict=True))
     assert np.array_equal(energies, list(values.values()))
     assert np.array_equal(rows, list(gradients.values()))
+
+
+def test_both_grids_of_a_species_are_one_processs(records, monkeypatch):
+    """Where its terms were made they are evaluated: on the coarse grid under another name."""
+    monkeypatch.setattr(smoothness, "coarser", lambda _: TINY)  # the records of the tests stand for both grids
+    functional, damping = random_functional(), {"s6": 1.0, "s8": 0.5, "s9": 1.0, "a1": 0.4, "a2": 5.0}
+    monkeypatch.setattr(parallel, "size", lambda: 2)
+    for rank in (0, 1):
+        monkeypatch.setattr(parallel, "rank", lambda rank=rank: rank)
+        prepared = fit.prepare(functional, SPECIES.values(), records, damping, TINY)
+        smoothness.on_two_grids(functional, SPECIES, prepared, records, damping, TINY)
+        names = [key for key in prepared if key.endswith(" coarse")]
+        assert names and all(prepared[n].mine is prepared[n.removesuffix(" coarse")].mine for n in names)
+        assert all(isinstance(prepared[n].terms, tuple) is prepared[n].mine for n in names)
 
 
 def test_who_computes_a_species_is_the_same_in_every_process_and_run(monkeypatch):
@@ -121,6 +143,7 @@ def test_gradients_of_two_processes_add_up(monkeypatch):
     for rank in (0, 1):
         with pytest.MonkeyPatch.context() as patch:
             Pretended(patch, rank)
-            halves.append(adam.gradient(problem, theta(problem.functional), batch))
+            half = replace(problem, prepared=divided(problem.prepared))
+            halves.append(adam.gradient(half, theta(problem.functional), batch))
     assert all(np.abs(half).max() > 0 for half in halves)
     assert toy.largest_difference(sum(halves), whole) < 1e-12

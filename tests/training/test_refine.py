@@ -66,12 +66,13 @@ def test_rounds_make_densities_measure_and_fit_until_it_does_not_help(tmp_path):
     settings = features.Settings.of(config)
     features.build(SPECIES, records, settings)
     start = member.fitted(config, dataset, records, settings, log=lambda _: None)[0]
-    saved = zoo.load(str(zoo.save(tmp_path, start, card(config, start, dataset, TARGETS, settings.xc))))
+    saved = zoo.save(tmp_path, start, card(config, start, dataset, TARGETS, settings))
     end = refine.refine(config, dataset, saved, records, tmp_path / "out", rounds=1, log=lines.append)
     merits = [float(x) for x in re.findall(r"round \d: merit ([\d.]+)", "\n".join(lines))]
     assert len(merits) == 2 and len(list(records.glob("*.h5"))) == 3 * len(SPECIES)
-    kept = refine.measured(config, dataset, end, records,
-                           refine.own_densities(config, dataset, end, records, tmp_path / "again"))
+    again, failed = refine.own_densities(config, dataset, end, records)
+    kept = refine.measured(config, dataset, zoo.load(str(end)), records, again)
+    assert not failed and zoo.card(end)["training"]["features"]["xc"] == (settings.xc if end == saved else refine.OWN)
     assert kept.merit == pytest.approx(min(merits), abs=1e-4) and not kept.failures
 
 
@@ -81,6 +82,24 @@ def test_what_does_not_converge_counts_as_many_tolerances(tmp_path, monkeypatch)
     monkeypatch.setattr(member, "prepared", lambda *_: ({}, [target]))
     found = refine.measured(config, Dataset(SPECIES, [target]), None, tmp_path, SETTINGS)
     assert found.merit == refine.FAILURE and set(found.failures) == set(SPECIES)
+
+
+def test_so_does_what_cannot_be_computed_while_the_rest_is_fitted(tmp_path, monkeypatch):
+    """An SCF that ends with an exception costs its targets; that of every species ends the refinement."""
+    target, *others = TARGETS
+    lost = target.terms[0][0]
+    monkeypatch.setattr(features, "build_for", lambda *_, **__: (_ for _ in ()).throw(
+        features.SomeFailed({lost: "LinAlgError: not positive"}, len(SPECIES))))
+    monkeypatch.setattr(refine, "replace", lambda settings, xc: settings)
+    config, dataset = {"tolerance": {t.group: 2.0 for t in TARGETS}}, Dataset(SPECIES, TARGETS)
+    _, failed = refine.own_densities(config, dataset, tmp_path / "x.toml", tmp_path)
+    assert failed == {lost: "LinAlgError: not positive"}
+    left = [t for t in others if all(key != lost for key, _ in t.terms)]
+    assert refine.without(dataset, failed).targets == left
+    monkeypatch.setattr(member, "prepared", lambda _, there, *__: ({}, list(there.targets)))
+    assert refine.measured(config, dataset, None, tmp_path, SETTINGS, failed=failed).merit == refine.FAILURE
+    with pytest.raises(features.SomeFailed):
+        refine.own_densities(config, Dataset({lost: SPECIES[lost]}, [target]), tmp_path / "x.toml", tmp_path)
 
 
 def split(vector, functional):

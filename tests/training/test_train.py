@@ -126,7 +126,7 @@ def test_constraints_can_be_soft_or_absent(records, tmp_path):
         relaxed["network"] = relaxed["network"] | {"relaxed": ["bounds", "long_range"]}
         dataset = data.Dataset(SPECIES, [t for t in TARGETS if t.group in relaxed["tolerance"]])
         functional, used, _ = member.fitted(configuration.checked(relaxed), dataset, records, TINY, lambda _: None)
-        path = zoo.save(tmp_path / how, functional, card(relaxed, functional, dataset, used, "pbe"))
+        path = zoo.save(tmp_path / how, functional, card(relaxed, functional, dataset, used, TINY))
         found = zoo.load(str(path))
         fractions[how] = found.lr_fraction
         assert found.card["network"]["relaxed"] == ["bounds", "long_range"]
@@ -142,7 +142,7 @@ def test_the_model_is_left_and_the_checkpoint_is_not(trained):
 
 def test_data_hash_depends_on_species_and_targets():
     def data_hash(species, targets):
-        return card(config(), FUNCTIONAL, data.Dataset(species, targets), targets, "pbe")["training"]["data_hash"]
+        return card(config(), FUNCTIONAL, data.Dataset(species, targets), targets, TINY)["training"]["data_hash"]
 
     other_basis = SPECIES | {"H2": replace(SPECIES["H2"], basis="sto-3g")}
     hashes = {data_hash(SPECIES, TARGETS), data_hash(SPECIES, TARGETS[:-1]), data_hash(other_basis, TARGETS),
@@ -153,7 +153,7 @@ def test_data_hash_depends_on_species_and_targets():
 
 def test_domain_leaves_out_fractional_and_one_electron_charges():
     """A bare proton's electron says nothing about cations."""
-    domain = card(config(), FUNCTIONAL, data.Dataset(SPECIES, TARGETS), TARGETS, "pbe")["domain"]
+    domain = card(config(), FUNCTIONAL, data.Dataset(SPECIES, TARGETS), TARGETS, TINY)["domain"]
     assert domain == {"elements": ["H", "He"], "charges": [0], "spins": [0, 1]}
 
 
@@ -176,7 +176,7 @@ def test_table_names_the_worst_of_each_group():
 
 def test_the_card_says_that_test_data_were_trained_on():
     def said(section):
-        made = card(config() | section, FUNCTIONAL, data.Dataset(SPECIES, TARGETS), TARGETS, "pbe")
+        made = card(config() | section, FUNCTIONAL, data.Dataset(SPECIES, TARGETS), TARGETS, TINY)
         return made["training"].get("train_on_test")
 
     assert said({"data": {"train_on_test": True}}) is True
@@ -185,9 +185,9 @@ def test_the_card_says_that_test_data_were_trained_on():
 
 def test_the_card_says_what_the_training_set_shares_with_the_test():
     found = {"compared": "benchmark.json", "sha256": "0" * 64, "shared_species": 2, "trained_reactions": ["R"]}
-    made = card(config(), FUNCTIONAL, data.Dataset(SPECIES, TARGETS, found), TARGETS, "pbe")
+    made = card(config(), FUNCTIONAL, data.Dataset(SPECIES, TARGETS, found), TARGETS, TINY)
     assert made["training"]["leakage"] == found
-    assert "leakage" not in card(config(), FUNCTIONAL, data.Dataset(SPECIES, TARGETS), TARGETS, "pbe")["training"]
+    assert "leakage" not in card(config(), FUNCTIONAL, data.Dataset(SPECIES, TARGETS), TARGETS, TINY)["training"]
 
 
 @pytest.mark.parametrize("target, reason", [

@@ -54,8 +54,9 @@ def main():
 
 def _claim(out: Path, references: Path):
     """Refuses a folder with results of other configurations or data."""
+    seen = [stored.tests(references), *(dataset(arm, references, lambda _: None) for arm in ARMS)]
     made_of = identity(configs=[config(arm, seed) for arm in ARMS for seed in SEEDS],
-                       data=[dataset(arm, references, lambda _: None).targets for arm in ARMS])
+                       data=[(d.targets, d.species) for d in seen])
     if stored.kept(out / "experiment.json", lambda: {"made_of": made_of})["made_of"] != made_of:
         raise InvalidInput(f"{out} holds results of other configurations or data: choose another --out")
 
@@ -107,7 +108,7 @@ def fitted(arm: Arm, seed: int, references: Path, folder: Path, out: Path) -> di
         found, lines = dataset(arm, references, lambda _: None), list[str]()
         functional, used, text = member.fitted(chosen, found, folder, settings, lines.append, out=out / "logs")
         (out / "logs" / f"{path.stem}.txt").write_text("\n".join([*lines, text, ""]), encoding="utf-8")
-        zoo.save(path.parent, functional, card(chosen, functional, found, used, settings.xc))
+        zoo.save(path.parent, functional, card(chosen, functional, found, used, settings))
 
     def measured() -> dict[str, dict[str, float]]:
         functional: Any = zoo.load(str(path))
