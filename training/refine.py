@@ -120,7 +120,7 @@ def measured(config: Mapping[str, Any], dataset: Dataset, functional: Learned, f
     scaled = np.minimum(np.abs(errors) / loss.scale(usable, config).tolerance, FAILURE)
     lost = len(targets) - len(usable) + len(dataset.targets) - len(there.targets)
     merit = (scaled.sum() + FAILURE * lost) / (len(usable) + lost)
-    return Measured(float(merit), sorted(set(dataset.species) - set(prepared)), member.table(usable, errors))
+    return Measured(float(merit), sorted({*failed, *there.species} - set(prepared)), member.table(usable, errors))
 
 
 def main():
