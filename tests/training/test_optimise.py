@@ -192,7 +192,7 @@ def test_a_fit_can_begin_elsewhere_and_is_shrunk_to_the_start_all_the_same():
 def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fitted(tmp_path, killed_at=3)
-    with pytest.raises(CheckpointError, match="another configuration or other data: --restart begins anew"):
+    with pytest.raises(CheckpointError, match="another configuration or other data: delete it to begin anew"):
         fitted(tmp_path, ridge=0.5)
 
 

@@ -154,6 +154,6 @@ def test_a_damaged_file_is_named(tmp_path, record, damage):
     path = features.save(tmp_path, H, TINY, record)
     {"cut": lambda: cut(path), "empty": lambda: path.write_bytes(b""), "text": lambda: path.write_text("record"),
      "bit": lambda: change_a_bit(path, record)}[damage]()
-    with pytest.raises(InvalidInput, match=f"{path}, the record of H, is damaged .*delete it and run again"):
+    with pytest.raises(InvalidInput, match=f"{path}, the record of H, is damaged .*delete it and compute it anew"):
         features.load(H, tmp_path, TINY)
     assert is_whole(path) is (damage == "bit")  # only reading everything shows that
