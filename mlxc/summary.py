@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from pyscf import dft, gto, lo
-from pyscf.data.nist import AU2DEBYE, HARTREE2EV
+from pyscf.data.nist import AU2DEBYE
 
 from mlxc.host.local import local_exchange_record
+from mlxc.units import EV
 from mlxc.zoo import Card
 
 #: An unoccupied level below the highest occupied one by more than this is said, eV.
@@ -64,9 +65,9 @@ def summarise(mf: dft.rks.KohnShamDFT, card: Card | None, dispersion: float | No
 def levels(mf: dft.rks.KohnShamDFT) -> dict[str, float | None]:
     """Frontier levels over both spins and −ε_HOMO, which is the exact functional's ionisation energy; eV."""
     energy, occupation = np.ravel(mf.mo_energy), np.ravel(mf.mo_occ)
-    homo = float(energy[occupation > 0].max()) * HARTREE2EV
+    homo = float(energy[occupation > 0].max()) * EV
     empty = energy[occupation == 0]
-    lumo = float(empty.min()) * HARTREE2EV if empty.size else None
+    lumo = float(empty.min()) * EV if empty.size else None
     return {"homo_ev": homo, "lumo_ev": lumo, "ionisation_energy_ev": -homo}
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mlxc.units import KCAL
 from training import fit, loss, parallel
-from training.data import KCAL
 from training.objective import Objective, Step
 
 #: Decay of the gradient's running mean and mean square, and what keeps the quotient finite.

@@ -25,7 +25,6 @@ from mlxc.errors import InvalidInput, MlxcError
 from mlxc.xc.functional import Learned
 from training import features, fit, select
 from training.data import PROJECT, Dataset
-from training.model_card import rewritten
 from training.sources import reference
 
 #: The reactions, and the reference file that holds them.
@@ -97,7 +96,7 @@ def main():
         features.build(dataset.species, args.features, settings)
         found = calibration(functional, dataset, args.features, functional.card["dispersion"], settings)
         print(", ".join(f"{key} {value}" for key, value in found.items()))
-        print("written:", rewritten(args.model, {"uncertainty": found}))
+        print("written:", zoo.rewrite(args.model, {"uncertainty": found}))
     except MlxcError as error:
         sys.exit(f"{parser.prog}: {error}")
 

@@ -21,17 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from pyscf.data.elements import charge as nuclear_charge
-from pyscf.data.nist import HARTREE2EV
 
 from mlxc.errors import InvalidInput
 from mlxc.suggest import did_you_mean
-from mlxc.units import KCAL
 from training.fingerprint import Fingerprint, same
-
-EV = HARTREE2EV
-
-#: Energy units that labels come in, per hartree.
-UNITS = {"Ha": 1.0, "eV": EV, "kcal/mol": KCAL, "kJ/mol": 4.184 * KCAL}
 
 #: Basis of closed-shell molecules and their atoms, and of ions and one-electron systems.
 BASIS, DIFFUSE_BASIS = "def2-tzvpd", "aug-cc-pvtz"

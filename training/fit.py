@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from mlxc.errors import InvalidInput
+from mlxc.units import KCAL
 from mlxc.xc.functional import Learned, Term
 from training import features, parallel
-from training.data import KCAL, Species, Target
+from training.data import Species, Target
 from training.device import HERE, Place
 from training.dispersion import D4
 from training.log import progress

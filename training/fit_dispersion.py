@@ -23,12 +23,12 @@ from scipy.optimize import least_squares
 
 from mlxc import zoo
 from mlxc.errors import InvalidInput, MlxcError
+from mlxc.units import KCAL
 from mlxc.xc.functional import Learned
 from mlxc.zoo.card import read_card
 from training import features, fit, noncovalent
-from training.data import KCAL, Species, Target
+from training.data import Species, Target
 from training.dispersion import D4, NO_DISPERSION
-from training.model_card import rewritten
 
 #: The fitted parameters with their bounds (a2 in bohr); beyond them, damping is no damping or all there is.
 BOUNDS = {"s8": (0.0, 5.0), "a1": (0.0, 1.0), "a2": (1.0, 8.0)}
@@ -184,7 +184,7 @@ def rewrite_card(path: Path, damping: Damping, note: str, folder: Path | None = 
     training = read_card(path)["training"]
     clauses = [c for c in training.get("summary", "").split("; ") if c and not c.startswith("D4 ")]
     changes = {"dispersion": damping, "training": training | {"summary": "; ".join([*clauses, note])}}
-    return rewritten(path, changes | {"benchmark": {}, "uncertainty": {}}, folder)
+    return zoo.rewrite(path, changes | {"benchmark": {}, "uncertainty": {}}, folder)
 
 
 def _damping(x) -> Damping:

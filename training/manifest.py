@@ -10,10 +10,10 @@
 
 * species: ``atoms`` in Å, ``charge``, ``spin`` = 2S, optionally ``basis`` (else that of the config's section [data],
   the diffuse one for every reaction with an anion or a one-electron species).
-* reactions: Σ coefficient · E = ``reference`` in one of `UNITS`, products positive. `e-` and `H+` have energy zero and
-  are written out; mass, charge and spin must balance (`training.balance`), but for ``"spin_change": true``. A single
-  species with coefficient 1 is a total energy; its reference may be "HF" without a unit: its Hartree–Fock energy.
-  ``subset`` names the tolerance in the config.
+* reactions: Σ coefficient · E = ``reference`` in a unit of `mlxc.units.ENERGY`, products positive. `e-` and `H+` have
+  energy zero and are written out; mass, charge and spin must balance (`training.balance`), but for
+  ``"spin_change": true``. A single species with coefficient 1 is a total energy; its reference may be "HF" without a
+  unit: its Hartree–Fock energy. ``subset`` names the tolerance in the config.
 * fractional: the nuclei of a species with n_alpha and n_beta electrons, fractions allowed. Its energy is the weighted
   mean of the end points' own energies, ``between``; the weights sum to 1, or to less where the rest is a bare nucleus.
 """
@@ -25,9 +25,10 @@ from typing import Any
 
 from mlxc import files
 from mlxc.errors import InvalidInput
+from mlxc.units import ENERGY
 from training import manifest_checks
 from training.balance import FREE, completed, content, needs_spin_change
-from training.data import UNITS, Dataset, Species, Target
+from training.data import Dataset, Species, Target
 
 #: Layout of the file.
 FORMAT = manifest_checks.FORMAT
@@ -83,7 +84,7 @@ def dataset(found: dict[str, Any], basis: str, diffuse_basis: str) -> Dataset:
         names = [name for name in r["stoichiometry"] if name not in FREE]
         chosen = _basis(names, entries, basis, diffuse_basis)
         terms = tuple((add(name, chosen), r["stoichiometry"][name]) for name in names)
-        reference = None if r["reference"] == HARTREE_FOCK else r["reference"] / UNITS[r["unit"]]
+        reference = None if r["reference"] == HARTREE_FOCK else r["reference"] / ENERGY[r["unit"]]
         targets.append(Target(r["id"], r["subset"], terms, reference))
     for point in found.get("fractional", ()):
         chosen = _basis([point["nuclei"], *point["between"]], entries, basis, diffuse_basis)

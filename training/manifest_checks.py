@@ -7,8 +7,9 @@ from typing import Any
 from pyscf.data.elements import ELEMENTS
 
 from mlxc.errors import InvalidInput
+from mlxc.units import ENERGY
 from training import balance, fingerprint
-from training.data import UNITS, Species, atoms_of, occupied, refuse_unknown
+from training.data import Species, atoms_of, occupied, refuse_unknown
 
 #: Layout of the file; raised when a reader of the old one would go wrong.
 FORMAT = 1
@@ -145,8 +146,8 @@ def _label(entry: dict, where: str) -> None:
         raise InvalidInput(f"{where}: the reference is {reference!r}, expected a finite number"
                            f' (or "{HARTREE_FOCK}"): give the label, or take the reaction out')
     if "unit" not in entry:
-        raise InvalidInput(f"{where}: unit missing; accepted: {', '.join(UNITS)}")
-    refuse_unknown([entry["unit"]], UNITS, where, "unit")
+        raise InvalidInput(f"{where}: unit missing; accepted: {', '.join(ENERGY)}")
+    refuse_unknown([entry["unit"]], ENERGY, where, "unit")
 
 
 def _point(point: dict, members: dict[str, Species], where: str) -> None:

@@ -6,10 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
-from mlxc import zoo
 from mlxc.xc.constraints import CLAIMS
 from mlxc.xc.functional import Learned
 from mlxc.xc.relaxed import broken
@@ -59,19 +56,3 @@ def card(config: Mapping, functional: Learned, dataset: Dataset, used: Sequence[
         } | {name: config[name] for name in ("weight", "penalty") if name in config}
         | ({"leakage": dataset.leakage} if dataset.leakage else {}),
     }
-
-
-def rewritten(path: Path, changes: Mapping, folder: Path | None = None) -> Path:
-    """Writes a model file again with other sections of its card.
-
-    Args:
-        path: the model's card.
-        changes: fields of the card.
-        folder: where to; beside the card, which is then replaced, if None.
-
-    Returns:
-        Path of the card that was written.
-    """
-    functional: Any = zoo.load(str(path))
-    fields = {k: v for k, v in functional.card.items() if k not in ("format", "weights", "ensemble")}
-    return zoo.save(folder or path.parent, functional, fields | dict(changes))

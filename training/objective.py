@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from mlxc.units import KCAL
 from mlxc.xc.functional import Learned
 from training import fit, loss
-from training.data import KCAL, Target
+from training.data import Target
 
 
 @dataclass(frozen=True)

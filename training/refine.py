@@ -26,7 +26,7 @@ from mlxc.xc.functional import Learned
 from training import configuration, data, ensemble, features, fit, loss, member
 from training.data import Dataset
 from training.device import CPU, add_option, chosen
-from training.model_card import card, rewritten
+from training.model_card import card
 
 #: Error of a target one of whose species does not converge, in units of its tolerance.
 FAILURE = 10.0
@@ -140,7 +140,7 @@ def main():
         config = configuration.read(args.config)
         dataset = data.from_config(config, args.data)
         best = refine(config, dataset, args.model, args.features, args.out, args.rounds, args.workers, device)
-        print("written:", rewritten(best, {}, args.out))
+        print("written:", zoo.rewrite(best, {}, args.out))
     except MlxcError as error:
         sys.exit(f"{parser.prog}: {error}")
 

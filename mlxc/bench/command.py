@@ -147,6 +147,5 @@ def card(folder, name, model):
     if results.methods().get(functional.name, {}).get("version") != version(functional.card):
         raise InvalidInput(f"{folder} holds no results of this version of {functional.name}: run the benchmark with it")
     figures = {"list": name, "protocol": results.protocol["hash"]} | summary(results, functional.name, found[name])
-    fields = {k: v for k, v in functional.card.items() if k not in ("format", "weights")}
-    click.echo(zoo.save(model.parent, functional, fields | {"benchmark": figures}))
+    click.echo(zoo.rewrite(model, {"benchmark": figures}))
     return 0

@@ -12,11 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pyscf.data.nist import HARTREE2EV
-
 from mlxc.bench.jobs import Job
 from mlxc.errors import InvalidInput
-from mlxc.units import KCAL
+from mlxc.units import EV, KCAL
 
 #: Property of a result, in Ha where it is an energy. A result without it gives None, and the entry no value.
 QUANTITIES: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
@@ -29,7 +27,7 @@ QUANTITIES: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
 }
 
 #: Units of values, per atomic unit of energy; the others are not converted.
-UNITS = {"kcal/mol": KCAL, "eV": HARTREE2EV, "D": 1.0, "Å³": 1.0}
+UNITS = {"kcal/mol": KCAL, "eV": EV, "D": 1.0, "Å³": 1.0}
 
 
 @dataclass(frozen=True)

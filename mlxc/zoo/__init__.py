@@ -1,5 +1,6 @@
 """The model files: what is shipped, loading by name or path, saving."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from mlxc.suggest import did_you_mean
 from mlxc.zoo.card import Card, read_card
 from mlxc.zoo.domain import outside_domain
 from mlxc.zoo.model import Model
-from mlxc.zoo.store import load_model, save_model
+from mlxc.zoo.store import described, load_model, save_model
 
-__all__ = ["MODELS", "Card", "Model", "card", "load", "names", "outside_domain", "save"]
+__all__ = ["MODELS", "Card", "Model", "card", "load", "names", "outside_domain", "rewrite", "save"]
 
 #: Folder of the models that come with the package.
 MODELS = Path(__file__).parent / "models"
@@ -51,6 +52,21 @@ def card(name: str) -> Card:
 def save(folder: str | Path, functional: nn.Module, fields: dict[str, Any]) -> Path:
     """Writes a model's card and weights into a folder; see `mlxc.zoo.store.save_model`."""
     return save_model(Path(folder), functional, fields)
+
+
+def rewrite(path: Path, changes: Mapping[str, Any], folder: Path | None = None) -> Path:
+    """Writes a model again with other sections of its card.
+
+    Args:
+        path: the model's card.
+        changes: fields of the card, in place of those it has.
+        folder: where to; beside the card, which is then replaced, if None.
+
+    Returns:
+        Path of the card that was written.
+    """
+    functional: Any = load_model(path)
+    return save(folder or path.parent, functional, described(functional.card) | dict(changes))
 
 
 def is_path(name: str) -> bool:

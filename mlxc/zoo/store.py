@@ -26,6 +26,9 @@ KINDS: dict[str, type[Learned]] = {"rs": RangeSeparated, "lh": LocalHybrid}
 #: The same, of a network with ``relaxed`` constraints.
 RELAXED: dict[str, type[Learned]] = {"rs": RelaxedRangeSeparated, "lh": RelaxedLocalHybrid}
 
+#: Fields of a card that are computed when a model is saved.
+COMPUTED = ("format", "ensemble", "weights")
+
 #: Entry of the weights file that ties it to the physics of its card.
 METADATA_KEY = "mlxc_card"
 
@@ -83,7 +86,7 @@ def save_model(folder: Path, functional: nn.Module, fields: dict[str, Any]) -> P
     Args:
         folder: where; made when it is missing.
         functional: every parameter and buffer a floating-point tensor; stored in float64.
-        fields: the card without `format`, `ensemble` and `weights`, which are computed here.
+        fields: the card without what is COMPUTED here.
 
     Returns:
         The card's path.
@@ -107,6 +110,11 @@ def save_model(folder: Path, functional: nn.Module, fields: dict[str, Any]) -> P
     written = {key: value for key, value in card.items() if value or key in REQUIRED}
     files.write(path, tomli_w.dumps(written))
     return path
+
+
+def described(card: Card) -> dict[str, Any]:
+    """What a card says that saving does not compute."""
+    return {key: value for key, value in card.items() if key not in COMPUTED}
 
 
 def _build(card: Card, members: int) -> nn.Module:

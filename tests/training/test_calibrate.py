@@ -12,7 +12,7 @@ from tests.training.conftest import SPECIES, TARGETS, TINY
 from tests.training.test_ensemble import DATASET, config
 from training import calibrate, ensemble
 from training.data import Dataset
-from training.model_card import card, rewritten
+from training.model_card import card
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_the_card_keeps_everything_else(functional, tmp_path):
     path = zoo.save(tmp_path, functional, card(config(3), functional, DATASET, TARGETS, TINY))
     before = zoo.load(str(path)).card
     found = {"scale": 4.0, "reactions": 3, "rank_correlation": 0.2, "below_two_sigma": 1.0}
-    after = zoo.load(str(rewritten(path, {"uncertainty": found}))).card
+    after = zoo.load(str(zoo.rewrite(path, {"uncertainty": found}))).card
     assert after["uncertainty"] == found
     assert {k: v for k, v in after.items() if k != "uncertainty"} == {k: v for k, v in before.items()
                                                                        if k != "uncertainty"}

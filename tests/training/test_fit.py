@@ -8,12 +8,13 @@ import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from mlxc.errors import InvalidInput
+from mlxc.units import KCAL
 from mlxc.xc.density import Density
 from tests.functionals import random_functional, random_local_hybrid
 from tests.training import toy
 from tests.training.conftest import SPECIES, TARGETS, TINY
 from training import features, fit, points
-from training.data import KCAL, Target
+from training.data import Target
 from training.dispersion import D4
 
 DAMPING = {"s6": 1.0, "s8": 0.5, "s9": 1.0, "a1": 0.4, "a2": 5.0}

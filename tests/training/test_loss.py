@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mlxc.errors import InvalidInput
+from mlxc.units import KCAL
 from mlxc.xc.functional import RangeSeparated
 from mlxc.xc.relaxed import RELAXABLE
 from mlxc.zoo.store import untrained
@@ -48,7 +49,7 @@ def test_curvature_is_the_second_derivative_in_the_electron_number(points):
     found = {"n": e(0), "i": e(1)} | {f"x{f}": e(f) for f in points}
     curvatures = loss.curvatures(targets[::-1])
     assert [t.id for t in curvatures] == [f"curvature(x{f})" for f in points]
-    assert fit.residuals(curvatures, found) / fit.KCAL == pytest.approx([0.8] * len(points))
+    assert fit.residuals(curvatures, found) / KCAL == pytest.approx([0.8] * len(points))
 
 
 def test_curvatures_keep_lines_apart_and_leave_other_groups_alone():

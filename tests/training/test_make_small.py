@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mlxc.units import EV, KCAL
 from training import make_small, manifest
-from training.data import EV, KCAL
 
 SMALL = Path(__file__).parents[2] / "data" / "small" / "small.json"
 

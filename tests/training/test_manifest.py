@@ -6,8 +6,9 @@ import json
 import pytest
 
 from mlxc.errors import InvalidInput
+from mlxc.units import EV, KCAL
 from training import balance, manifest
-from training.data import EV, KCAL, Dataset, Species, Target
+from training.data import Dataset, Species, Target
 from training.manifest_checks import FORMAT
 
 ORIGIN = [0.0, 0.0, 0.0]

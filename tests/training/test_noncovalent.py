@@ -6,9 +6,10 @@ import sys
 import pytest
 
 from mlxc.errors import InvalidInput
+from mlxc.units import KCAL
 from tests.training.conftest import TINY
 from training import configuration, features, noncovalent
-from training.data import KCAL, PROJECT
+from training.data import PROJECT
 from training.sources import reference
 
 

@@ -12,6 +12,7 @@ from pyscf import dft, gto
 import mlxc
 from mlxc import zoo
 from mlxc.errors import InvalidInput
+from mlxc.units import KCAL
 from mlxc.xc.constraints import CLAIMS, measure
 from tests.functionals import random_functional
 from tests.training.conftest import SPECIES, TARGETS, TINY
@@ -97,7 +98,7 @@ def test_trained_model_runs_in_an_scf_by_its_name(trained):
     mf.kernel()
     atom = dft.UKS(gto.M(atom="H 0 0 0", basis="6-31g", spin=1, verbose=0), xc=NAME).run()
     assert mf.converged and atom.converged
-    scf_error = data.KCAL * (2 * atom.e_tot - mf.e_tot - mlxc.dispersion_energy(mol, NAME) - TARGETS[0].reference)
+    scf_error = KCAL * (2 * atom.e_tot - mf.e_tot - mlxc.dispersion_energy(mol, NAME) - TARGETS[0].reference)
     fit_error = float(re.search(r"^atomisation .* ([+-][\d.]+) TAE", text, re.MULTILINE)[1])
     assert scf_error == pytest.approx(fit_error, abs=0.3)
     assert all(m.ok for m in measure(model) if m.claimed)

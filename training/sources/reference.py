@@ -10,20 +10,8 @@ from pathlib import Path
 from mlxc.bench.protocol import STANDARD
 from mlxc.bench.sets.reactions import of_file
 from mlxc.errors import InvalidInput
-from training.data import (
-    BASIS,
-    DIFFUSE_BASIS,
-    EV,
-    HELD_OUT_IONS,
-    KCAL,
-    Dataset,
-    Species,
-    Target,
-    atom,
-    atoms_of,
-    occupied,
-    read,
-)
+from mlxc.units import EV, KCAL
+from training.data import BASIS, DIFFUSE_BASIS, HELD_OUT_IONS, Dataset, Species, Target, atom, atoms_of, occupied, read
 
 #: Sets of interaction energies; each is a group of targets where dispersion is fitted.
 COMPLEXES = ("S22", "S66", "RG18")

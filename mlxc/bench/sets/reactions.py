@@ -9,13 +9,10 @@ from mlxc.bench.entries import Builder, Set
 from mlxc.bench.jobs import Job
 from mlxc.bench.protocol import Protocol
 from mlxc.errors import InvalidInput
-from mlxc.units import KCAL
+from mlxc.units import ENERGY, KCAL
 
 #: Reactions of which mlxc's functionals are trained on every species, H₂⁺ and two others: shown, never scored.
 TRAINED_ON = ("SIE4x4-001", "SIE4x4-002", "SIE4x4-003", "SIE4x4-004", "ALKBDE10-004", "BH76RC-005")
-
-#: Energy units of manifests, per kcal/mol.
-UNITS = {"kcal/mol": 1.0, "Ha": 1 / KCAL, "eV": 1 / 23.060548, "kJ/mol": 4.184}
 
 #: Names in a manifest's stoichiometry whose energy is zero.
 FREE = ("e-", "H+")
@@ -82,9 +79,9 @@ def manifest(protocol: Protocol, path: Path) -> Set:
             continue
         if unknown := [name for name in names if name not in content["species"]]:
             raise InvalidInput(f"{path}, reaction {r['id']!r} needs species {unknown[0]!r}, which is not there: add it")
-        if r["unit"] not in UNITS:
+        if r["unit"] not in ENERGY:
             raise InvalidInput(f"{path}, reaction {r['id']!r} has the unit {r['unit']!r}, accepted are "
-                               f"{', '.join(UNITS)}")
+                               f"{', '.join(ENERGY)}")
         members = {name: content["species"][name] for name in names}
         own = {s.get("basis") for s in members.values()}
         if len(own) > 1:
@@ -93,9 +90,9 @@ def manifest(protocol: Protocol, path: Path) -> Set:
         basis = own.pop() or chosen_basis(protocol, members.values())
         terms = [(_job(name, s, basis), r["stoichiometry"][name]) for name, s in members.items()]
         build.add(r["id"], r["subset"], r.get("family") or family(members.values()), terms,
-                  r["reference"] / UNITS[r["unit"]])
+                  r["reference"] * (KCAL / ENERGY[r["unit"]]))
     if not build.entries:
-        raise InvalidInput(f"{path} has no reaction to score: it needs one with a reference in {', '.join(UNITS)}")
+        raise InvalidInput(f"{path} has no reaction to score: it needs one with a reference in {', '.join(ENERGY)}")
     return build.finished(content["name"], content["description"], held_back=True)
 
 

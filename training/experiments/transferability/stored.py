@@ -8,9 +8,10 @@ from pathlib import Path
 from mlxc import files
 from mlxc.bench.protocol import STANDARD
 from mlxc.bench.sets import fractional
+from mlxc.units import EV, KCAL
 from mlxc.xc.functional import Learned
 from training import data, features, fit
-from training.data import EV, KCAL, Dataset, Species, Target
+from training.data import Dataset, Species, Target
 from training.fingerprint import Fingerprint, same
 from training.leakage import CLOSED_SHELL
 from training.sources import reference
