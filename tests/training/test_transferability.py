@@ -186,3 +186,12 @@ def test_finished_parts_are_kept(tmp_path):
     assert len(calls) == 1 and not list(tmp_path.glob("*.tmp"))
 
 
+
+
+def test_molecules_of_one_name_and_two_geometries_are_both_computed(tmp_path, monkeypatch):
+    built = []
+    monkeypatch.setattr(stored, "tests", lambda _: SimpleNamespace(species={"CH4": "of the test"}))
+    monkeypatch.setattr(command, "dataset", lambda *_: SimpleNamespace(species={"CH4": "of train.json"}))
+    monkeypatch.setattr(command.features, "build", lambda species, *_: built.extend(species.values()))
+    command.densities(tmp_path, tmp_path, 1)
+    assert sorted(built) == ["of the test", "of train.json"]

@@ -16,6 +16,7 @@ from mlxc.progress import Progress
 from mlxc.workers import pool
 from training import features, member
 from training.checkpoint import identity
+from training.data import Species
 from training.experiments import transferability
 from training.experiments.transferability import report, selfconsistent, stored
 from training.experiments.transferability.arms import ARMS, SEEDS, Arm, config, dataset
@@ -62,11 +63,16 @@ def _claim(out: Path, references: Path):
 
 
 def densities(references: Path, folder: Path, workers: int):
-    """Those of all arms and of the test that are missing."""
-    species = dict(stored.tests(references).species)
+    """Those of all arms and of the test that are missing.
+
+    Two calls: the two give some molecules the same name and other geometries.
+    """
+    settings = features.Settings.of(config(ARMS[0], 0))
+    trained: dict[str, Species] = {}
     for arm in ARMS:
-        species |= dataset(arm, references, lambda _: None).species
-    features.build(species, folder, features.Settings.of(config(ARMS[0], 0)), workers)
+        trained |= dataset(arm, references, lambda _: None).species
+    for species in (trained, stored.tests(references).species):
+        features.build(species, folder, settings, workers)
 
 
 def fit_all(keys: list[tuple[Arm, int]], references: Path, folder: Path, out: Path, workers: int):
