@@ -102,13 +102,14 @@ def energy_jobs(geometries: dict[str, list]) -> dict[str, Callable[[], list[floa
     return jobs
 
 
-def job(atoms: list, charge: int, spin: int, basis: str) -> Callable[[], list[float]]:
-    """A calculation that has not begun."""
-    return lambda: ccsd_t(gto.M(atom=[(a[0], a[1:]) for a in atoms], charge=charge, spin=spin, basis=basis, verbose=0))
+def job(atoms: list, charge: int, spin: int, basis: str, core: bool = False) -> Callable[[], list[float]]:
+    """A calculation that has not begun; arguments as `ccsd_t`."""
+    return lambda: ccsd_t(gto.M(atom=[(a[0], a[1:]) for a in atoms], charge=charge, spin=spin, basis=basis, verbose=0),
+                          core)
 
 
-def ccsd_t(mol: gto.Mole) -> list[float]:
-    """(E_HF, E_corr) in Ha, CCSD(T) with frozen cores.
+def ccsd_t(mol: gto.Mole, core: bool = False) -> list[float]:
+    """(E_HF, E_corr) in Ha by CCSD(T), with frozen cores unless core.
 
     Raises:
         RuntimeError: SCF or CCSD did not converge.
@@ -116,9 +117,10 @@ def ccsd_t(mol: gto.Mole) -> list[float]:
     mf = scf.RHF(mol) if mol.spin == 0 else scf.UHF(mol)
     mf.conv_tol = 1e-10
     mf.kernel()
-    if mol.nelectron - 2 * core_orbitals(mol) <= 1:
+    frozen = 0 if core else core_orbitals(mol)
+    if mol.nelectron - 2 * frozen <= 1:
         return [float(mf.e_tot), 0.0]
-    solver = cc.CCSD(mf, frozen=core_orbitals(mol)).set(conv_tol=1e-8, max_cycle=100)
+    solver = cc.CCSD(mf, frozen=frozen).set(conv_tol=1e-8, max_cycle=100)
     solver.kernel()
     if not (mf.converged and solver.converged):
         raise RuntimeError(f"{mol.atom} in {mol.basis} did not converge: change the start in STARTS")

@@ -65,7 +65,7 @@ def _claim(out: Path, references: Path):
 def densities(references: Path, folder: Path, workers: int):
     """Those of all arms and of the test that are missing.
 
-    Two calls: the two give some molecules the same name and other geometries.
+    In two calls, for some molecules have the same name there and other geometries.
     """
     settings = features.Settings.of(config(ARMS[0], 0))
     trained: dict[str, Species] = {}
