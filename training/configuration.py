@@ -7,6 +7,7 @@ from typing import Any
 from mlxc.errors import InvalidInput
 from mlxc.suggest import did_you_mean
 from mlxc.xc.relaxed import RELAXABLE, require_relaxable
+from mlxc.zoo.store import untrained
 
 #: Keys of each section and their types; None leaves the section to whom it is for: `data` and `features` to
 #: the modules of that name, groups and penalties to `training.loss`.
@@ -81,14 +82,13 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
     if other := [key for key in config["exchange"] if key not in EXCHANGE[kind]]:
         raise InvalidInput(f"[exchange] {other[0]} is not for kind {kind!r}, which has {', '.join(EXCHANGE[kind])}")
     _require(config, "fit", METHODS[method])
-    if config["network"].get("hole") and kind != "lh":
-        raise InvalidInput(f"[network] hole = true is for kind 'lh', whose exact exchange is local, not for {kind!r}")
     name = EXCHANGE[kind][0]
     omegas, omega = config.get("features", {}).get("omegas"), config["exchange"][name]
     if omegas is not None and omega not in omegas:
         raise InvalidInput(f"[features] omegas = {omegas} lacks the functional's ω, [exchange] {name} = {omega:g}: "
                            "add it")
     _check_relaxed(config)
+    untrained(kind, config["exchange"], config["network"], config["model"]["name"])  # what it refuses, now
     return config
 
 

@@ -123,7 +123,8 @@ def ccsd_t(mol: gto.Mole, core: bool = False) -> list[float]:
     solver = cc.CCSD(mf, frozen=frozen).set(conv_tol=1e-8, max_cycle=100)
     solver.kernel()
     if not (mf.converged and solver.converged):
-        raise RuntimeError(f"{mol.atom} in {mol.basis} did not converge: change the start in STARTS")
+        raise RuntimeError(f"{mol.atom} in {mol.basis}, charge {mol.charge}, 2S = {mol.spin}: SCF or CCSD did not "
+                           "converge; choose another molecule or state")
     return [float(mf.e_tot), float(solver.e_corr + solver.ccsd_t())]
 
 

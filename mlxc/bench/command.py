@@ -141,11 +141,12 @@ def card(folder, name, model):
     from mlxc.bench.results import Results
     from mlxc.errors import InvalidInput
 
-    results, functional = Results(folder), zoo.load(str(model))
+    results, model_card = Results(folder), zoo.card(str(model))
+    functional = model_card["name"]
     if name not in (found := results.sets()):
         raise InvalidInput(f"{folder} has no set {name!r}; there are {', '.join(found) or 'none'}")
-    if results.methods().get(functional.name, {}).get("version") != version(functional.card):
-        raise InvalidInput(f"{folder} holds no results of this version of {functional.name}: run the benchmark with it")
-    figures = {"list": name, "protocol": results.protocol["hash"]} | summary(results, functional.name, found[name])
+    if results.methods().get(functional, {}).get("version") != version(model_card):
+        raise InvalidInput(f"{folder} holds no results of this version of {functional}: run the benchmark with it")
+    figures = {"list": name, "protocol": results.protocol["hash"]} | summary(results, functional, found[name])
     click.echo(zoo.rewrite(model, {"benchmark": figures}))
     return 0
