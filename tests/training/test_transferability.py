@@ -112,6 +112,7 @@ def test_both_ways_are_reported(tmp_path, monkeypatch):
     selfconsistent.run(models, tmp_path, tmp_path / "scf")
     text = command.written(models, at_stored, tmp_path)
     assert (tmp_path / "report.md").read_text() == text and (tmp_path / "transferability.png").is_file()
+    assert (tmp_path / "selfconsistent.png").is_file()
     lines = [line for line in text.splitlines() if line.startswith("| a: no constraints |")]
     assert len(lines) == 3 and lines[0].count("2.00") == len(stored.GROUPS)
     errors = selfconsistent.errors(tmp_path / "scf", "exp_a0")
@@ -177,6 +178,12 @@ def test_means_are_over_what_all_have():
     assert command._by_group(found) == {"ions": {"a": [1.0], "b": [2.0, 4.0]}}
     stored_ = {("a", 0): {"ions": {"x": 0.5}}, ("b", 0): {}, ("b", 1): {"ions": {"x": 4.0}}}
     assert command._differences(found, stored_) == {("a", 0): {"ions": {"x": 0.5}}, ("b", 1): {"ions": {"x": 0.0}}}
+
+
+def test_one_electron_is_told_apart():
+    """Hard constraints make H₂⁺ exact, which would flatter them among the stretched cations."""
+    found = stored.apart({"stretched cations": {"SIE4x4-001": 20.0, "SIE4x4-005": 5.0}, "radicals": {"x": 1.0}})
+    assert found == {"stretched cations": {"SIE4x4-005": 5.0}, "H₂⁺": {"SIE4x4-001": 20.0}, "radicals": {"x": 1.0}}
 
 
 def test_finished_parts_are_kept(tmp_path):

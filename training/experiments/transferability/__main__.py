@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from training.experiments.transferability import report, selfconsistent, stored
 from training.experiments.transferability.arms import ARMS, SEEDS, Arm, config, dataset
 from training.model_card import card
 
-#: Errors by (arm, seed), group and entry.
-Errors = dict[tuple[str, int], dict[str, dict[str, float]]]
+#: Groups of errors by (arm, seed).
+Errors = dict[tuple[str, int], stored.Groups]
 
 #: What the folder of the results keeps of the SCF, for who goes on from there.
 ENERGIES = "energies.jsonl.gz"
@@ -105,7 +106,7 @@ def stored_path(arm: Arm, seed: int, out: Path) -> Path:
     return out / "stored" / model_path(arm, seed, out).with_suffix(".json").name
 
 
-def fitted(arm: Arm, seed: int, references: Path, folder: Path, out: Path) -> dict[str, dict[str, float]]:
+def fitted(arm: Arm, seed: int, references: Path, folder: Path, out: Path) -> stored.Groups:
     """Errors at stored densities of an arm and a seed, fitted first where there is no model."""
     chosen, path = config(arm, seed), model_path(arm, seed, out)
     settings = features.Settings.of(chosen)
@@ -116,24 +117,27 @@ def fitted(arm: Arm, seed: int, references: Path, folder: Path, out: Path) -> di
         (out / "logs" / f"{path.stem}.txt").write_text("\n".join([*lines, text, ""]), encoding="utf-8")
         zoo.save(path.parent, functional, card(chosen, functional, found, used, settings))
 
-    def measured() -> dict[str, dict[str, float]]:
+    def measured() -> stored.Groups:
         functional: Any = zoo.load(str(path))
         return stored.errors(functional, references, folder, functional.card["dispersion"], settings)
 
     return stored.kept(stored_path(arm, seed, out), measured)
 
 
-def written(models: dict[tuple[str, int], Path], at_stored: dict[tuple[str, int], dict], out: Path) -> str:
+def written(models: dict[tuple[str, int], Path], at_stored: Errors, out: Path) -> str:
     """The report as Markdown, which is written, with its figure."""
+    at_stored = {key: stored.apart(found) for key, found in at_stored.items()}
     fixed = _by_group(at_stored)
     parts = ["# Data or constraints?", transferability.__doc__.split("\n\n", 1)[1],
              report.table("mean absolute error at stored densities (fractional charges eV, others kcal/mol)",
                           fixed).markdown(), "![errors of the arms](transferability.png)"]
-    report.draw(fixed, stored.GROUPS, out / "transferability.png")
+    report.draw(fixed, _units(fixed), out / "transferability.png")
     if (out / "scf").is_dir():
-        own = {key: selfconsistent.errors(out / "scf", path.stem) for key, path in models.items()}
-        parts.append(report.table("mean absolute error, self-consistent (fractional charges eV, others kcal/mol)",
-                                  _by_group(own)).markdown())
+        own = {key: stored.apart(selfconsistent.errors(out / "scf", path.stem)) for key, path in models.items()}
+        found = _by_group(own)
+        report.draw(found, _units(found), out / "selfconsistent.png")
+        parts += [report.table("mean absolute error, self-consistent (fractional charges eV, others kcal/mol)",
+                               found).markdown(), "![errors of the arms, self-consistent](selfconsistent.png)"]
         parts.append(report.table("self-consistent minus stored, mean absolute difference (in the same units)",
                                   _by_group(_differences(own, at_stored))).markdown())
         lost = {key: selfconsistent.failures(out / "scf", path.stem) for key, path in models.items()}
@@ -142,6 +146,10 @@ def written(models: dict[tuple[str, int], Path], at_stored: dict[tuple[str, int]
     text = "\n\n".join(parts) + "\n"
     (out / "report.md").write_text(text, encoding="utf-8")
     return text
+
+
+def _units(groups: Iterable[str]) -> dict[str, str]:
+    return {group: "eV" if group.startswith(selfconsistent.FRACTIONAL) else "kcal/mol" for group in groups}
 
 
 def _by_group(found: Errors) -> dict[str, dict[str, list[float]]]:

@@ -7,7 +7,7 @@ from mlxc.bench import methods, metrics, runner, sets
 from mlxc.bench.entries import Entry, Set
 from mlxc.bench.protocol import Protocol
 from mlxc.bench.results import Results
-from training.experiments.transferability.stored import STRETCHED
+from training.experiments.transferability.stored import STRETCHED, Groups
 
 #: No stability analysis, and the grid of the stored densities: eighteen functionals are compared with each other.
 PROTOCOL = Protocol(grid_level=2, follow_ups=0)
@@ -16,8 +16,14 @@ PROTOCOL = Protocol(grid_level=2, follow_ups=0)
 #: of arms e and f, and molecules that are in none.
 LINES = ("B", "P", "S", "C", "F", "H2O", "C2H4")
 
-#: Names of the sets, and of their groups in the tables.
-SMOKE, CHARGES, CATIONS = "ions-radicals-smoke", "charges", "cations"
+#: Names of the sets that are parts of the benchmark's.
+CHARGES, CATIONS = "charges", "cations"
+
+#: Subsets of the curves, as the tables write them.
+CURVES = {"H2+": "H₂⁺", "He2+": "He₂⁺"}
+
+#: How the groups that are in eV begin.
+FRACTIONAL = "fractional charges"
 
 
 def wanted(references: Path) -> tuple[Set, list[Set]]:
@@ -57,13 +63,13 @@ def run(models: dict[tuple[str, int], Path], references: Path, out: Path, worker
     runner.run(others, list(chosen.values()), out, PROTOCOL, workers, known=known)
 
 
-def errors(out: Path, name: str) -> dict[str, dict[str, float]]:
+def errors(out: Path, name: str) -> Groups:
     """Errors of a functional by group, of what is finished: charges in eV, the others in kcal/mol.
 
     Every entry counts, also those that the benchmark does not score, since no arm was trained on H₂⁺.
     """
     results = Results(out)
-    found: dict[str, dict[str, float]] = {}
+    found: Groups = {}
     for s in results.sets().values():
         c = metrics.column(results, name, s)
         for e in s.entries:
@@ -75,10 +81,10 @@ def errors(out: Path, name: str) -> dict[str, dict[str, float]]:
 def _group(s: Set, e: Entry) -> str:
     """The group of an entry in the tables, that of the stored densities where they have it too."""
     if s.name == CHARGES:
-        return "fractional charges" + ("" if "never seen" in e.family else " of atoms in e and f")
+        return FRACTIONAL + ("" if "never seen" in e.family else " of atoms in e and f")
     if e.subset == STRETCHED:
         return "stretched cations"
-    return "curves of H₂⁺ and He₂⁺" if s.name == CATIONS else e.family
+    return f"curve of {CURVES[e.subset]}" if s.name == CATIONS else e.family
 
 
 def failures(out: Path, name: str) -> tuple[int, int]:
