@@ -113,8 +113,10 @@ def _covers(auxbasis, symbol: str) -> bool:
     if isinstance(auxbasis, dict):
         found = next((auxbasis[key] for key in (symbol, element, "default") if key in auxbasis), None)
         return found is not None and _covers(found, symbol)
+    if isinstance(auxbasis, list | tuple) and auxbasis and all(isinstance(shell, list | tuple) for shell in auxbasis):
+        return True  # PySCF's own form of a basis
     if not isinstance(auxbasis, str):
-        return bool(auxbasis)
+        return False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # PySCF's advice to install another package

@@ -142,7 +142,7 @@ HOOKS: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "dft.numint.NumInt.nr_rks": (numint.closed_shell, _INTEGRATE),
     "dft.numint.NumInt.nr_uks": (numint.xc_matrix, _INTEGRATE),
     "dft.numint.NumInt.to_cpu": (numint.same_settings, ("self",)),
-    "dft.rks.KohnShamDFT.dump_flags": (ks.warn_outside_domain, ("self",)),
+    "dft.rks.KohnShamDFT.dump_flags": (ks.start, ("self",)),
     "grad.rks.get_exc": (grad.semilocal_part, _INTEGRATE[:5]),
     "grad.rks.get_exc_full_response": (grad.semilocal_part, _INTEGRATE[:5]),
     "grad.uks.get_exc": (grad.semilocal_part, _INTEGRATE[:5]),

@@ -12,7 +12,7 @@ from pyscf.grad import rhf, rks, rohf, roks, uhf, uks
 from mlxc.errors import Unsupported
 from mlxc.host import local, seam
 from mlxc.host.arrays import device_of, in_order_with
-from mlxc.host.local_gradient import local_gradient
+from mlxc.host.local_gradient import local_gradient, with_elements
 
 #: What PySCF's wrappers leave in a mean-field object.
 WRAPPERS = ("with_df", "with_solvent", "with_x2c")
@@ -23,8 +23,8 @@ _inside: ContextVar[bool] = ContextVar("inside an electronic gradient", default=
 def install():
     """Wraps PySCF's functions for the gradient of the XC energy, and the electronic gradients of its classes."""
     for module in (rks, uks):
-        for name in ("get_vxc", "get_vxc_full_response"):
-            seam.wrap(module, name, semilocal_part)
+        seam.wrap(module, "get_vxc", semilocal_part)
+        seam.wrap(module, "get_vxc_full_response", with_response)
     for methods in (rhf, uhf, rohf, roks):
         seam.wrap(methods.Gradients, "grad_elec", with_local_part)
 
@@ -34,6 +34,12 @@ def semilocal_part(original, ni, mol, grids, xc_code, *args, **kwargs):
     if entry is not None and _inside.get():
         xc_code = entry.semilocal
     return original(ni, mol, grids, xc_code, *args, **kwargs)
+
+
+def with_response(original, ni, mol, grids, xc_code, *args, **kwargs):
+    if seam.search(xc_code) is not None:
+        grids = with_elements(grids)
+    return semilocal_part(original, ni, mol, grids, xc_code, *args, **kwargs)
 
 
 def with_local_part(original, gradients, mo_energy=None, mo_coeff=None, mo_occ=None, atmlst=None):

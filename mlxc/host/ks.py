@@ -102,14 +102,50 @@ def attach(mf, name: str, disp: bool = False):
 
 
 def install():
-    """Lets every Kohn–Sham object of PySCF's warn, when it starts, of systems outside the functional's domain."""
-    seam.wrap(dft.KohnShamDFT, "dump_flags", warn_outside_domain)
+    """Wraps what every Kohn–Sham object of PySCF's does first when it starts."""
+    seam.wrap(dft.KohnShamDFT, "dump_flags", start)
 
 
-def warn_outside_domain(original, mf, *args, **kwargs):
-    """Names elements, charges and spins that the functional was not trained on; ghost atoms do not count."""
-    entry = seam.search(mf.xc)
-    if entry is not None and entry.card is not None:
-        for sentence in outside_domain(entry.card, elements(mf.mol), mf.mol.charge, mf.mol.spin):
-            warnings.warn(sentence, DomainWarning, stacklevel=2)
+def start(original, mf, *args, **kwargs):
+    """Warns of elements, charges and spins that the functional was not trained on; ghost atoms do not count.
+
+    What an earlier calculation with another functional or geometry left is forgotten, and this one's are noted.
+    """
+    if seam.search(mf.xc) is not None:
+        entry = seam.find(mf.xc)
+        if entry.card is not None:
+            for sentence in outside_domain(entry.card, elements(mf.mol), mf.mol.charge, mf.mol.spin):
+                warnings.warn(sentence, DomainWarning, stacklevel=2)
+    for layer in seam.layers(mf):
+        getattr(layer, "scf_summary", {}).pop("dispersion", None)  # PySCF would go on with it
+    mf._of = _of(mf)
     return original(mf, *args, **kwargs)
+
+
+def require_result(mf, what: str):
+    """Refuses an object without a converged calculation of its functional and geometry.
+
+    Args:
+        mf: a mean-field object.
+        what: what needs the calculation.
+
+    Raises:
+        InvalidInput: it never ran, did not converge, or ``mf.xc`` or the atoms' positions were changed since.
+    """
+    if mf.mo_coeff is None or not mf.converged:
+        raise InvalidInput(f"{what}: mf has no converged energy: run mf.kernel() first, with more cycles "
+                           "(mf.max_cycle) if it did not converge")
+    ran = getattr(mf, "_of", None)
+    if ran is None:  # Hartree–Fock, or orbitals from a file
+        return
+    (xc, places), (xc_now, places_now) = ran, _of(mf)
+    if xc != xc_now:
+        raise InvalidInput(f"{what}: mf was calculated with xc = {xc!r}, and mf.xc is {xc_now!r} now: run mf.kernel() "
+                           "again")
+    if places != places_now:
+        raise InvalidInput(f"{what}: the atoms are not where they were in the calculation: run mf.kernel() again")
+
+
+def _of(mf) -> tuple[str, bytes]:
+    """What a calculation is of: the functional's name, and where the atoms are."""
+    return str(mf.xc).strip().lower(), mf.mol.atom_coords().tobytes()

@@ -46,7 +46,7 @@ class Settings:
     auxbasis: str | dict | None = None
 
     def __post_init__(self):
-        if self.grid_level not in range(10):
+        if type(self.grid_level) is not int or self.grid_level not in range(10):
             raise InvalidInput(f"the local part's grid level is {self.grid_level!r}, expected 0 to 9")
 
 
@@ -246,5 +246,5 @@ def local_exchange_record(mf) -> dict:
         their normalised metric, ``omega`` in bohr⁻¹, ``grid_level`` and ``points``; empty before the calculation, and
         for other functionals.
     """
-    part = getattr(mf._numint, "_local_part", None)
+    part = getattr(getattr(mf, "_numint", None), "_local_part", None)
     return {} if part is None or seam.local_hybrid(mf.xc) is None else part.record

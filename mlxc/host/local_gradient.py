@@ -88,7 +88,7 @@ def _slopes(ao: Tensor, dms: Tensor, v: Tensor) -> Tensor:
     return ao[1:4] * first + torch.stack([sum(ao[i] * s for i, s in zip(row, second, strict=True)) for row in SECOND])
 
 
-def _with_elements(grids: dft.Grids) -> dft.Grids:
+def with_elements(grids: dft.Grids) -> dft.Grids:
     """The grid of a molecule whose ghosts and atoms with core potentials have the charges of their elements.
 
     PySCF's derivatives of the weights take atomic radii by charge, its weights by element.
@@ -113,7 +113,7 @@ def grid_gradient(grids: dft.Grids, energy: Tensor, points: Tensor) -> Tensor:
     """
     natm = grids.mol.natm
     e, moving, found = energy.cpu().numpy(), points.cpu().numpy(), np.zeros((natm, 3))
-    for atom, (coords, weights, slopes) in enumerate(grids_response_cc(_with_elements(grids))):
+    for atom, (coords, weights, slopes) in enumerate(grids_response_cc(with_elements(grids))):
         own = np.flatnonzero(grids.atm_idx == atom)
         own = own[np.lexsort(grids.coords[own].T)]
         order = np.lexsort(coords.T)  # PySCF sorts its grids, but not the points that it differentiates

@@ -48,7 +48,14 @@ def closed_shell(original, ni, mol, grids, xc_code, dms, *args, **kwargs):
 
 
 def both_spins(original, ni, mol, grids, xc_code, dms, *args, **kwargs):
-    """As `xc_matrix`; one density matrix is a closed shell's here, and has results for both spins all the same."""
+    """As `xc_matrix`; one density matrix is a closed shell's here, and has results for both spins all the same.
+
+    Several are (2, n, nao, nao), as are their matrices; electrons are (2, n) and energies (n,).
+    """
+    if np.ndim(dms) == 4 and seam.local_hybrid(xc_code) and device_of(dms) == CPU:
+        found = [xc_matrix(original, ni, mol, grids, xc_code, dm, *args, **kwargs) for dm in np.swapaxes(dms, 0, 1)]
+        electrons, energies, matrices = zip(*found, strict=True)
+        return np.stack(electrons, 1), np.array(energies), np.stack(matrices, 1)
     if isinstance(dms, np.ndarray) and dms.ndim == 2 and seam.search(xc_code):
         dms = np.stack((dms, dms)) / 2
     return xc_matrix(original, ni, mol, grids, xc_code, dms, *args, **kwargs)

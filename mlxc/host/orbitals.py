@@ -115,6 +115,8 @@ def _tagged(dm, matrices: Tensor) -> list[Orbitals] | None:
         occ = torch.stack((occ / 2, occ / 2) if closed else ((occ > 0).double(), (occ == 2).double()))
     if coeff.ndim == 2:
         coeff = coeff.expand(2, -1, -1)
+    if coeff.shape[::2] != occ.shape or len(occ) != 2:  # tagged before it was projected, or by another class
+        return None
     found = [Orbitals(c[:, n.abs() > EMPTY], n[n.abs() > EMPTY]) for c, n in zip(coeff, occ, strict=True)]
     return found if all(_make(o, d) for o, d in zip(found, matrices, strict=True)) else None
 

@@ -1,10 +1,13 @@
 """Static dipole polarisability of any Kohn–Sham object by the coupled-perturbed equations."""
 
+from contextlib import nullcontext
+
 import numpy as np
 from pyscf import lib
 from pyscf.scf import hf, rohf, uhf
 
 from mlxc.errors import InvalidInput, Unsupported
+from mlxc.host.ks import require_result
 
 #: Residual of the linear equations.
 TOLERANCE = 1e-10
@@ -13,6 +16,8 @@ TOLERANCE = 1e-10
 def polarizability(mf) -> np.ndarray:
     """α = −∂²E/∂F∂F for the field F: with h_ai = r_ai, (ε_a − ε_i) U_ai + V¹[U]_ai = −h_ai and α = −2 Σ n h U.
 
+    A solvent (PCM and its like) follows the field; what it does to the field itself is not part of α.
+
     Args:
         mf: converged RKS or UKS object with any functional (or a Hartree–Fock object).
 
@@ -20,7 +25,7 @@ def polarizability(mf) -> np.ndarray:
         (3, 3), bohr³.
 
     Raises:
-        InvalidInput: the calculation has not converged, or is no molecule's.
+        InvalidInput: the calculation has not converged, was of another functional or geometry, or is no molecule's.
         Unsupported: restricted open shells, fractional occupations, complex orbitals.
     """
     if not isinstance(mf, hf.RHF | uhf.UHF | rohf.ROHF):
@@ -28,8 +33,7 @@ def polarizability(mf) -> np.ndarray:
                            "CPU (mf.to_cpu())")
     if isinstance(mf, rohf.ROHF):
         raise Unsupported("the polarizability of a restricted open shell: use mf.to_uks()")
-    if mf.mo_coeff is None or not mf.converged:
-        raise InvalidInput("the polarizability needs a converged calculation: run mf.kernel() first")
+    require_result(mf, "the polarizability")
     restricted = not isinstance(mf, uhf.UHF)
     coeff, occ, levels = ([np.asarray(x)] if restricted else list(x) for x in (mf.mo_coeff, mf.mo_occ, mf.mo_energy))
     full = 2.0 if restricted else 1.0
@@ -40,7 +44,6 @@ def polarizability(mf) -> np.ndarray:
     empty = [c[:, n == 0] for c, n in zip(coeff, occ, strict=True)]
     gap = np.concatenate([(e[n == 0][:, None] - e[n > 0]).ravel() for e, n in zip(levels, occ, strict=True)])
     starts = np.cumsum([v.shape[1] * o.shape[1] for v, o in zip(empty, filled, strict=True)])[:-1]
-    respond = mf.gen_response(hermi=1)
 
     def pairs(matrices) -> np.ndarray:
         """Virtual–occupied elements of AO matrices (spins, sets, nao, nao): (sets, pairs of all spins)."""
@@ -57,5 +60,8 @@ def polarizability(mf) -> np.ndarray:
     h = pairs([mf.mol.intor_symmetric("int1e_r", comp=3)] * len(filled))
     if not gap.size:
         return np.zeros((3, 3))
-    u = lib.krylov(coupled, -h / gap, tol=TOLERANCE, max_cycle=50, verbose=mf.verbose)
+    solvent = getattr(mf, "with_solvent", None)  # whose response PySCF leaves out unless it is asked for
+    with lib.temporary_env(solvent, equilibrium_solvation=True) if solvent else nullcontext():
+        respond = mf.gen_response(hermi=1)
+        u = lib.krylov(coupled, -h / gap, tol=TOLERANCE, max_cycle=50, verbose=mf.verbose)
     return -2 * full * h @ u.T

@@ -106,7 +106,7 @@ def search(xc) -> Registered | None:
         return None
     for term in ours:
         if term not in _registered:
-            raise _unknown(term)
+            raise _unknown(name if re.fullmatch(r"[a-z0-9_-]+", name) else term)
     term = ours[0]
     if name == f"{term}-d4":
         return _registered[term]
@@ -124,7 +124,7 @@ def local_hybrid(xc) -> Registered | None:
 
 
 def _unknown(name: str) -> UnknownFunctional:
-    return UnknownFunctional(f"mlxc has no functional {name!r}{did_you_mean(name, names())} "
+    return UnknownFunctional(f"mlxc has no functional {name!r}{did_you_mean(name.replace('-', '_'), names())} "
                              f"Functionals: {', '.join(names()) or 'none'}")
 
 

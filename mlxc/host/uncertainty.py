@@ -21,6 +21,7 @@ from mlxc import zoo
 from mlxc.errors import InvalidInput, Unsupported
 from mlxc.host import local, seam
 from mlxc.host.arrays import parallel_map, to_torch
+from mlxc.host.ks import require_result
 from mlxc.xc.density import Density, variables_from_rows
 from mlxc.xc.derivatives import CHUNK, RHO_CUTOFF
 from mlxc.xc.ensemble import Ensemble
@@ -71,6 +72,12 @@ class Uncertainty:
 
     __rmul__ = __mul__
 
+    def __radd__(self, other: float) -> "Uncertainty":
+        return self if other == 0 else NotImplemented  # which `sum` begins with
+
+    def __truediv__(self, divisor: float) -> "Uncertainty":
+        return self * (1 / divisor) if isinstance(divisor, Real) else NotImplemented
+
     def __neg__(self) -> "Uncertainty":
         return self * -1
 
@@ -93,7 +100,7 @@ def xc_uncertainty(mf) -> Uncertainty:
         Energies whose mean is ``mf.e_tot``.
 
     Raises:
-        InvalidInput: the functional has no members, or there is no converged energy.
+        InvalidInput: the functional has no members, or there is no converged energy of it at this geometry.
         Unsupported: two-component orbitals, a periodic system, a GPU object.
     """
     entry = seam.search(mf.xc)
@@ -104,9 +111,7 @@ def xc_uncertainty(mf) -> Uncertainty:
     if not isinstance(mf._numint, numint.NumInt):
         raise Unsupported(f"xc_uncertainty of a {type(mf).__name__}: it is for RKS, UKS and ROKS objects of molecules, "
                           "on the CPU (mf.to_cpu())")
-    if not mf.converged:
-        raise InvalidInput("mf has no converged energy: run mf.kernel() first, with more cycles (mf.max_cycle) if it "
-                           "did not converge")
+    require_result(mf, "xc_uncertainty")
     found = _semilocal(mf, functional)
     if entry.is_local:
         part = local.part(mf._numint, mf.mol, functional, _free_memory(mf))

@@ -135,6 +135,17 @@ def test_attach_forgets_the_dispersion_of_the_functional_before(water, expected)
     assert mf.scf_summary["dispersion"] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("wrap", [lambda mf: mf, lambda mf: mf.newton()], ids=("plain", "newton"))
+def test_another_name_forgets_the_dispersion_of_the_functional_before(wrap, water, expected):
+    mf = dft.RKS(water, xc="pbe")
+    mf.disp, mf.grids.level = "d4", 0
+    mf.kernel()
+    mf.xc = NAME
+    mf = wrap(mf)
+    mf.kernel()
+    assert mf.scf_summary["dispersion"] == pytest.approx(expected)
+
+
 def test_three_body_terms_can_be_left_out(water, expected):
     mf = dft.RKS(water, xc=NAME).set(disp="d42b")
     two_body = float(mf.get_dispersion())

@@ -205,6 +205,16 @@ def test_restart_from_the_checkpoint_file(tmp_path, builds):
     assert np.allclose(scf.chkfile.load(mf.chkfile, "scf/mo_energy"), again.mo_energy)
 
 
+@pytest.mark.parametrize("first, second", [(dft.UKS, dft.RKS), (dft.RKS, dft.UKS)])
+def test_a_guess_from_another_basis_and_class(first, second, tmp_path):
+    mf, small = first(ion(), xc=XC), gto.M(atom="H 0 0 0; He 0 0.2 0.8", basis="sto-3g", charge=1, verbose=0)
+    mf.chkfile = str(tmp_path / "one.chk")
+    converged(mf)
+    again = second(small, xc=XC)
+    again.grids.level = 0
+    assert again.kernel(again.from_chk(mf.chkfile)) == pytest.approx(converged(second(small, xc=XC)).e_tot, abs=1e-8)
+
+
 def test_another_geometry_is_another_local_part():
     mf = converged(dft.RKS(ion(), xc=XC))
     first, part = mf.e_tot, mf._numint._local_part
@@ -226,13 +236,17 @@ def test_settings_reach_the_calculation_and_its_record():
     assert (record["grid_level"], record["auxbasis"]) == (3, "def2-universal-jkfit")
     assert record["points"] > 2 * mlxc.local_exchange_record(default)["points"]
     assert 0 < abs(other.e_tot - default.e_tot) < 1e-4
-    assert mlxc.local_exchange_record(dft.RKS(ion(), xc="pbe")) == {}
+    assert mlxc.local_exchange_record(dft.RKS(ion(), xc="pbe")) == mlxc.local_exchange_record(scf.RHF(ion())) == {}
 
 
 @pytest.mark.parametrize("settings, reason", [
     ({"grid_level": 10}, "grid level is 10, expected 0 to 9"),
     ({"grid_level": "fine"}, "grid level is 'fine'"),
+    ({"grid_level": 2.0}, "grid level is 2.0"),
+    ({"grid_level": True}, "grid level is True"),
     ({"auxbasis": "heavy-aug"}, "auxiliary basis 'heavy-aug' has no functions for H"),
+    ({"auxbasis": 5}, "auxiliary basis given has no functions for H"),
+    ({"auxbasis": ["weigend"]}, "auxiliary basis given has no functions for H"),
 ])
 def test_wrong_settings_are_refused(settings, reason):
     with pytest.raises(InvalidInput, match=reason):
@@ -300,6 +314,15 @@ def test_a_list_of_closed_shells_is_not_taken_for_two_spins():
     single = [mf._numint.nr_rks(mf.mol, mf.grids, XC, dm) for dm in (first, second)]
     for k, both in enumerate(mf._numint.nr_rks(mf.mol, mf.grids, XC, np.array([first, second]))):
         np.testing.assert_allclose(both, [single[0][k], single[1][k]], rtol=0, atol=1e-10)
+
+
+def test_several_densities_of_both_spins_are_taken_one_by_one(functional):
+    mol = gto.M(atom="H 0 0 0; H 0 0 0.9", charge=1, spin=1, basis="sto-3g", verbose=0)
+    mf = dft.UKS(mol, xc=functional.name)
+    dms = np.array([[0.5 * np.eye(2), 0.3 * np.eye(2)], [0.2 * np.eye(2), 0.1 * np.eye(2)]])
+    several = mf.get_veff(mol, dms)
+    for i in range(2):
+        np.testing.assert_allclose(np.asarray(several)[:, i], mf.get_veff(mol, dms[:, i]), rtol=0, atol=1e-12)
 
 
 def test_a_function_called_in_each_cycle_sees_whole_matrices():

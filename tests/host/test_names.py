@@ -101,6 +101,16 @@ def test_misspelled_names_get_the_closest_one(xc, hydrogen):
         dft.UKS(hydrogen, xc=xc).kernel()
 
 
+def test_a_hyphen_is_taken_for_what_was_meant(hydrogen):
+    with pytest.raises(UnknownFunctional, match=r"no functional 'mlxc-lh'; did you mean mlxc_lh\?"):
+        dft.RKS(hydrogen, xc="mlxc-lh").kernel()
+
+
+def test_the_hidden_name_of_a_part_is_no_functional(lh, hydrogen):
+    with pytest.raises(UnknownFunctional, match="did you mean"):
+        dft.RKS(hydrogen, xc=lh + entry.SEMILOCAL).kernel()
+
+
 @pytest.mark.parametrize("xc", ["mlxc_nothing", "mlxc", "0.2*mlxc_nothing+pbe", "mlxc-d3model"])
 def test_names_that_look_like_ours_are_never_given_to_libxc(xc):
     with pytest.raises(UnknownFunctional):

@@ -7,7 +7,7 @@ from pyscf import dft, gto
 import mlxc
 from mlxc.errors import InvalidInput, Unsupported
 from mlxc.host.polarizability import polarizability
-from tests.host.support import converged, derivative, on_small_grid
+from tests.host.support import converged, derivative, moved, on_small_grid
 
 
 @pytest.mark.parametrize("kind", ["RKS", pytest.param("UKS", marks=pytest.mark.slow)])
@@ -24,6 +24,30 @@ def test_polarizability_is_the_second_derivative_in_a_field(kind, lh, hydrogen, 
     found = mlxc.polarizability(on_small_grid(make(mol, xc=lh)))
     np.testing.assert_allclose(found, found.T, rtol=0, atol=1e-7)
     np.testing.assert_allclose(found[2], -derivative(moment, 4e-3), rtol=0, atol=1e-6)
+
+
+def test_a_solvent_follows_the_field(lh, hydrogen):
+    dipole, core = hydrogen.intor_symmetric("int1e_r"), hydrogen.intor("int1e_kin") + hydrogen.intor("int1e_nuc")
+
+    def moment(field):
+        mf = dft.RKS(hydrogen, xc=lh).PCM()
+        mf.get_hcore = lambda *_: core + field * dipole[2]
+        return np.einsum("xij,ij->x", dipole, np.asarray(on_small_grid(mf).make_rdm1()))
+
+    found = mlxc.polarizability(on_small_grid(dft.RKS(hydrogen, xc=lh).PCM()))
+    np.testing.assert_allclose(found[2], -derivative(moment, 4e-3), rtol=0, atol=1e-5)
+
+
+def test_polarizability_of_another_functional_or_geometry_is_refused(xc, lh, hydrogen):
+    mf = converged(dft.RKS(hydrogen, xc=xc))
+    mf.xc = lh
+    with pytest.raises(InvalidInput, match="was calculated with xc = .* again"):
+        polarizability(mf)
+    mf.xc = xc.upper()
+    assert polarizability(mf).any()
+    mf.reset(moved(hydrogen, np.array([[0, 0, 0], [0, 0, 0.1]])))
+    with pytest.raises(InvalidInput, match="atoms are not where they were"):
+        polarizability(mf)
 
 
 def test_polarizability_of_other_functionals(xc, hydrogen):

@@ -82,6 +82,7 @@ def test_correlated_errors_cancel_in_a_reaction(means, hydrogen):
     assert (h2 - h2).std == 0 and (-h).energy == -h.energy
     same = np.float64(0.5) * h2 + h2 * np.int64(1)
     assert isinstance(same, mlxc.Uncertainty) and same.energy == pytest.approx(1.5 * h2.energy)
+    assert sum([h, h]).std == (2 * h).std and (h / 2).energy == h.energy / 2
 
 
 def test_what_has_no_common_members_is_not_combined():
@@ -108,6 +109,13 @@ def test_without_a_converged_energy_it_says_so(water, means):
     mf.grids.level, mf.max_cycle = 0, 1
     mf.kernel()
     with pytest.raises(InvalidInput, match="no converged energy"):
+        mf.xc_uncertainty()
+
+
+def test_the_energy_of_another_functional_is_none_of_this_ones(water, means):
+    mf = converged(dft.RKS(water, xc="pbe"))
+    mf.xc = means["rs"]
+    with pytest.raises(InvalidInput, match="calculated with xc = 'pbe'"):
         mf.xc_uncertainty()
 
 
