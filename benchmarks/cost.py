@@ -5,7 +5,7 @@
 Each functional runs in a process of its own, one after another, on the same density, with the threads that
 OMP_NUM_THREADS gives. Seconds are those of the processors, which a busy machine changes least; only the ratios mean
 anything. Memory is the peak of a fresh process that does the XC call
-alone, above the same process with r2SCAN. What a process frees it keeps (glibc's settings below): where the system
+alone, above the same process with r2SCAN. What a process frees it keeps (`mlxc.workers.KEEP_MEMORY`): where the system
 takes memory back, as hosts of virtual machines do, PySCF's large buffers cost more the longer it takes until they are
 allocated again, which would be counted against whatever runs in between.
 """
@@ -20,11 +20,10 @@ import time
 
 from pyscf import dft, gto, lib
 
+from mlxc.workers import KEEP_MEMORY
+
 #: Functionals; after a slash the auxiliary basis of the local exchange, where it is not the default.
 FUNCTIONALS = ("r2scan", "b3lyp", "wb97m_v", "mlxc_rs", "mlxc_lh", "mlxc_lh/def2-universal-jkfit")
-
-#: Keeps what is freed, and takes large arrays from it too.
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "30000000000"}
 
 
 def alkane(n: int) -> str:

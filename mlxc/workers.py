@@ -16,6 +16,10 @@ from mlxc.errors import InvalidInput
 #: A scheduler that does not answer for this long is taken for absent, s.
 PATIENCE = 30.0
 
+#: Environment in which glibc keeps memory that is freed for the next array. Dask's own asks for the contrary; where the
+#: system is slow to give memory, as on virtual machines that take it back, PySCF then spends up to half of its time so.
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "30000000000"}
+
 #: Called with a function, items and further arguments; yields each item with what the function returned for it, or
 #: with the exception that it raised or its worker died of, in the order they are ready.
 Run = Callable[..., Iterable[tuple[Any, Any]]]
@@ -75,8 +79,12 @@ def _cluster(local_cluster, workers: int, scheduler: str | None) -> Iterator[str
     if scheduler is not None:
         yield scheduler
         return
-    with local_cluster(n_workers=workers, threads_per_worker=1, memory_limit=None, dashboard_address=":0",
-                       silence_logs=logging.ERROR) as cluster:
+    import dask
+
+    environment = "distributed.nanny.pre-spawn-environ"  # what is set when a process starts; the user's own comes first
+    with dask.config.set({environment: dask.config.get(environment) | KEEP_MEMORY}), \
+            local_cluster(n_workers=workers, threads_per_worker=1, memory_limit=None, dashboard_address=":0",
+                          silence_logs=logging.ERROR) as cluster:
         yield cluster.scheduler_address
 
 
