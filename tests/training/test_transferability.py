@@ -183,7 +183,8 @@ def test_means_are_over_what_all_have():
 def test_one_electron_is_told_apart():
     """Hard constraints make H₂⁺ exact, which would flatter them among the stretched cations."""
     found = stored.apart({"stretched cations": {"SIE4x4-001": 20.0, "SIE4x4-005": 5.0}, "radicals": {"x": 1.0}})
-    assert found == {"stretched cations": {"SIE4x4-005": 5.0}, "H₂⁺": {"SIE4x4-001": 20.0}, "radicals": {"x": 1.0}}
+    assert found == {"stretched cations": {"SIE4x4-005": 5.0}, stored.ONE_ELECTRON: {"SIE4x4-001": 20.0},
+                     "radicals": {"x": 1.0}}
 
 
 def test_finished_parts_are_kept(tmp_path):

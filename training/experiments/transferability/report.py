@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def draw(groups: Mapping[str, Values], units: Mapping[str, str], path: Path):
             ax.plot(found, np.full(len(found), y), "o", color="black", markersize=3)
         ax.set_yticks(range(len(ARMS)), [f"{arm.name}: {arm.label}" for arm in reversed(ARMS)] if ax is axes[0, 0]
                       else [""] * len(ARMS), fontsize=8)
-        ax.set_title(group, fontsize=9)
+        ax.set_title(fill(group, 22), fontsize=9)
         ax.set_xlabel(f"mean absolute error, {units[group]}", fontsize=8)
         ax.tick_params(axis="x", labelsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
