@@ -129,8 +129,7 @@ def choose_functional(xc: str) -> Method:
         return Method(seam.register(functional), functional.card)
     if xc.lower() in zoo.names():
         return Method(xc.lower(), zoo.load(xc).card)
-    if seam.search(xc) is not None:
-        seam.find(xc)  # which refuses the names of parts
+    seam.asked_for(xc)  # which refuses the names of parts
     try:
         if parse_dft(xc)[2] is not None:
             raise InvalidInput(f"functional {xc!r}: give a functional's name alone, and --disp for D4")

@@ -111,11 +111,10 @@ def start(original, mf, *args, **kwargs):
 
     What an earlier calculation with another functional or geometry left is forgotten, and this one's are noted.
     """
-    if seam.search(mf.xc) is not None:
-        entry = seam.find(mf.xc)
-        if entry.card is not None:
-            for sentence in outside_domain(entry.card, elements(mf.mol), mf.mol.charge, mf.mol.spin):
-                warnings.warn(sentence, DomainWarning, stacklevel=2)
+    entry = seam.asked_for(mf.xc)
+    if entry is not None and entry.card is not None:
+        for sentence in outside_domain(entry.card, elements(mf.mol), mf.mol.charge, mf.mol.spin):
+            warnings.warn(sentence, DomainWarning, stacklevel=2)
     for layer in seam.layers(mf):
         getattr(layer, "scf_summary", {}).pop("dispersion", None)  # PySCF would go on with it
     mf._of = _of(mf)

@@ -86,8 +86,16 @@ def find(xc: str) -> Registered:
     """
     if not isinstance(xc, str):
         raise InvalidInput(f"the functional is {xc!r}, expected its name: one of {', '.join(names())}")
+    found = asked_for(xc)
+    if found is None:
+        raise _unknown(xc)
+    return found
+
+
+def asked_for(xc) -> Registered | None:
+    """As `search`, of a user's setting, which may not name a part."""
     found = search(xc)
-    if found is None or found.name not in _registered:
+    if found is not None and found.name in _parts:
         raise _unknown(xc)
     return found
 

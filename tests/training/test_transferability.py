@@ -85,7 +85,7 @@ def test_a_table_has_means_and_deviations():
 def test_the_figure_is_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     values = {arm.name: [1.0, 2.0, 1.5] for arm in ARMS}
-    report.draw({"ions": values, "radicals": values}, {"ions": "kcal/mol", "radicals": "kcal/mol"}, tmp_path / "x.png")
+    report.draw({"ions": values, "radicals": values}, tmp_path / "x.png")
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 

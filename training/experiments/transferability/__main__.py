@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +130,11 @@ def written(models: dict[tuple[str, int], Path], at_stored: Errors, out: Path) -
     parts = ["# Data or constraints?", transferability.__doc__.split("\n\n", 1)[1],
              report.table("mean absolute error at stored densities (fractional charges eV, others kcal/mol)",
                           fixed).markdown(), "![errors of the arms](transferability.png)"]
-    report.draw(fixed, _units(fixed), out / "transferability.png")
+    report.draw(fixed, out / "transferability.png")
     if (out / "scf").is_dir():
         own = {key: stored.apart(selfconsistent.errors(out / "scf", path.stem)) for key, path in models.items()}
         found = _by_group(own)
-        report.draw(found, _units(found), out / "selfconsistent.png")
+        report.draw(found, out / "selfconsistent.png")
         parts += [report.table("mean absolute error, self-consistent (fractional charges eV, others kcal/mol)",
                                found).markdown(), "![errors of the arms, self-consistent](selfconsistent.png)"]
         parts.append(report.table("self-consistent minus stored, mean absolute difference (in the same units)",
@@ -146,10 +145,6 @@ def written(models: dict[tuple[str, int], Path], at_stored: Errors, out: Path) -
     text = "\n\n".join(parts) + "\n"
     (out / "report.md").write_text(text, encoding="utf-8")
     return text
-
-
-def _units(groups: Iterable[str]) -> dict[str, str]:
-    return {group: "eV" if group.startswith(selfconsistent.FRACTIONAL) else "kcal/mol" for group in groups}
 
 
 def _by_group(found: Errors) -> dict[str, dict[str, list[float]]]:

@@ -9,6 +9,7 @@ import numpy as np
 from mlxc.bench.figures import STYLES, subplots
 from mlxc.bench.tables import Table
 from training.experiments.transferability.arms import ARMS
+from training.experiments.transferability.stored import unit
 
 Values = Mapping[str, Sequence[float]]  # by arm, one value per seed
 
@@ -30,7 +31,7 @@ def _cell(values: Sequence[float]) -> str:
     return f"{np.mean(values):.2f}{spread}"
 
 
-def draw(groups: Mapping[str, Values], units: Mapping[str, str], path: Path):
+def draw(groups: Mapping[str, Values], path: Path):
     """One panel per group, one bar per arm: the mean, with every seed as a dot."""
     import matplotlib.pyplot as plt
 
@@ -46,7 +47,7 @@ def draw(groups: Mapping[str, Values], units: Mapping[str, str], path: Path):
         ax.set_yticks(range(len(ARMS)), [f"{arm.name}: {arm.label}" for arm in reversed(ARMS)] if ax is axes[0, 0]
                       else [""] * len(ARMS), fontsize=8)
         ax.set_title(fill(group, 22), fontsize=9)
-        ax.set_xlabel(f"mean absolute error, {units[group]}", fontsize=8)
+        ax.set_xlabel(f"mean absolute error, {unit(group)}", fontsize=8)
         ax.tick_params(axis="x", labelsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=160)

@@ -7,7 +7,7 @@ from mlxc.bench import methods, metrics, runner, sets
 from mlxc.bench.entries import Entry, Set
 from mlxc.bench.protocol import Protocol
 from mlxc.bench.results import Results
-from training.experiments.transferability.stored import STRETCHED, Groups
+from training.experiments.transferability.stored import FRACTIONAL, STRETCHED, Groups
 
 #: No stability analysis, and the grid of the stored densities: eighteen functionals are compared with each other.
 PROTOCOL = Protocol(grid_level=2, follow_ups=0)
@@ -21,9 +21,6 @@ CHARGES, CATIONS = "charges", "cations"
 
 #: Subsets of the curves, as the tables write them.
 CURVES = {"H2+": "H₂⁺", "He2+": "He₂⁺"}
-
-#: How the groups that are in eV begin.
-FRACTIONAL = "fractional charges"
 
 
 def wanted(references: Path) -> tuple[Set, list[Set]]:

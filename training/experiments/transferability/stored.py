@@ -17,16 +17,18 @@ from training.fingerprint import Fingerprint, same
 from training.leakage import CLOSED_SHELL
 from training.sources import reference
 
-#: Groups of the test, in the order of the table, with their units.
-GROUPS = {"neutral molecules": "kcal/mol", "ions": "kcal/mol", "radicals": "kcal/mol", "stretched cations": "kcal/mol",
-          "fractional charges": "eV"}
+#: How the names of groups in eV begin.
+FRACTIONAL = "fractional charges"
+
+#: Groups of the test, in the order of the table.
+GROUPS = ("neutral molecules", "ions", "radicals", "stretched cations", FRACTIONAL)
 
 #: Errors by group and entry.
 Groups = dict[str, dict[str, float]]
 
 #: The subset of dissociating cations, and its one-electron part, which hard constraints alone make exact: told apart.
 STRETCHED = "SIE4x4"
-ONE_ELECTRON, H2_CATION = "H₂⁺ among them", [id_ for id_ in TRAINED_ON if id_.startswith(STRETCHED)]
+ONE_ELECTRON, H2_CATION = "stretched H₂⁺", [id_ for id_ in TRAINED_ON if id_.startswith(STRETCHED)]
 
 
 @cache
@@ -39,7 +41,7 @@ def tests(folder: Path) -> Dataset:
     neutral = reference.grouped(reference.validation(folder, 4), "neutral molecules")
     trained = [Fingerprint(s) for s in reference.molecules(folder).species.values()]
     neutral = neutral.only(t for t in neutral.targets if not _known(t, neutral.species, trained))
-    return neutral + core.only(kept) + reference.grouped(lines(), "fractional charges")
+    return neutral + core.only(kept) + reference.grouped(lines(), FRACTIONAL)
 
 
 def _known(target: Target, species: Mapping[str, Species], trained: Sequence[Fingerprint]) -> bool:
@@ -76,8 +78,13 @@ def errors(functional: Learned, references: Path, folder: Path, damping: Mapping
     usable = fit.resolve(dataset.targets, prepared)
     found: Groups = {group: {} for group in GROUPS}
     for target, error in zip(usable, fit.residuals(usable, fit.energies(functional, prepared)), strict=True):
-        found[target.group][target.id] = float(error) / (KCAL / EV if GROUPS[target.group] == "eV" else 1.0)
+        found[target.group][target.id] = float(error) / (KCAL / EV if unit(target.group) == "eV" else 1.0)
     return found
+
+
+def unit(group: str) -> str:
+    """The unit of a group's errors, here and self-consistently."""
+    return "eV" if group.startswith(FRACTIONAL) else "kcal/mol"
 
 
 def apart(found: Groups) -> Groups:
