@@ -11,6 +11,9 @@ from mlxc.bench.tables import Table
 from training.experiments.transferability.arms import ARMS
 from training.experiments.transferability.stored import unit
 
+#: Panels of a figure in a row, at most.
+COLUMNS = 4
+
 Values = Mapping[str, Sequence[float]]  # by arm, one value per seed
 
 
@@ -32,11 +35,15 @@ def _cell(values: Sequence[float]) -> str:
 
 
 def draw(groups: Mapping[str, Values], path: Path):
-    """One panel per group, one bar per arm: the mean, with every seed as a dot."""
+    """One panel per group, up to four in a row, one bar per arm: the mean, with every seed as a dot."""
     import matplotlib.pyplot as plt
 
-    figure, axes = subplots(1, len(groups), 2.1 * len(groups) + 1.6, 3.2)
-    for ax, (group, values) in zip(axes[0], groups.items(), strict=True):
+    rows = -(-len(groups) // COLUMNS)
+    columns = -(-len(groups) // rows)
+    figure, axes = subplots(rows, columns, 2.1 * columns + 1.6, 2.9 * rows)
+    for ax in axes.flat[len(groups):]:
+        ax.set_visible(False)
+    for ax, (group, values) in zip(axes.flat, groups.items(), strict=False):
         for number, arm in enumerate(ARMS):
             found = np.array(values.get(arm.name, ()))
             if not len(found):
@@ -44,7 +51,7 @@ def draw(groups: Mapping[str, Values], path: Path):
             y = len(ARMS) - 1 - number
             ax.barh(y, found.mean(), color=STYLES[number][0], height=0.7)
             ax.plot(found, np.full(len(found), y), "o", color="black", markersize=3)
-        ax.set_yticks(range(len(ARMS)), [f"{arm.name}: {arm.label}" for arm in reversed(ARMS)] if ax is axes[0, 0]
+        ax.set_yticks(range(len(ARMS)), [f"{arm.name}: {arm.label}" for arm in reversed(ARMS)] if ax in axes[:, 0]
                       else [""] * len(ARMS), fontsize=8)
         ax.set_title(fill(group, 22), fontsize=9)
         ax.set_xlabel(f"mean absolute error, {unit(group)}", fontsize=8)

@@ -13,8 +13,8 @@ from training.experiments.transferability.stored import FRACTIONAL, STRETCHED, G
 PROTOCOL = Protocol(grid_level=2, follow_ups=0)
 
 #: Lines between whole charges that every seed is measured on: atoms that are in no training set, atoms that are in that
-#: of arms e and f, and molecules that are in none.
-LINES = ("B", "P", "S", "C", "F", "H2O", "C2H4")
+#: of arms e and f, and a molecule that is in none; ethene, the benchmark's largest, would cost as much as all of them.
+LINES = ("B", "P", "S", "C", "F", "H2O")
 
 #: Names of the sets that are parts of the benchmark's.
 CHARGES, CATIONS = "charges", "cations"
