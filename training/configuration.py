@@ -1,4 +1,29 @@
-"""Reads a training configuration and refuses what it does not know, naming the closest that it does."""
+"""Reads a training configuration and refuses what it does not know, naming the closest that it does.
+
+| section, key | default | meaning |
+|---|---|---|
+| model: name, version, description, kind, data | | for the model's card; kind is rs or lh, data what it is trained on |
+| exchange: omega, sr_fraction | | rs: ω of long-range exact exchange, bohr⁻¹; its fraction at short range |
+| exchange: local_omega, b_max | | lh: ω of the part that is mixed locally, bohr⁻¹, and the upper bound of b |
+| network: width, depth | | hidden units of a layer, and layers |
+| network: hole | false | whether b sees the exchange hole (lh) |
+| network: relaxed | [] | constraints that are left out, keys of `mlxc.xc.relaxed.RELAXABLE` |
+| dispersion: s6, s8, s9, a1, a2 | | D4's damping while the functional is fitted, a2 in bohr |
+| fit: seed | | of the networks' first values, and of Adam's batches |
+| fit: ridge | | weight λ of the distance from the start, `training.loss` |
+| fit: steps | | at most; Gauss–Newton ends before where the loss stands still |
+| fit: method | gauss_newton | or adam |
+| fit: batch, rate | | Adam's targets in a step, and its learning rate |
+| fit: linear | false | whether what is linear in the inputs is fitted first |
+| fit: resample, scatter | none, 1 | seed and relative width of random weights of the targets |
+| fit: memory_gb | 4 | what grid points may take in main memory; the rest is read from disk |
+| fit: mixed_precision | false | whether the networks are evaluated in single precision |
+| ensemble: members, scatter | 1, 1 | functionals of which it is the mean; scatter of their weights |
+| tolerance, weight: a group of targets | none, 1 | where the loss turns linear, kcal/mol, and weight: `training.loss` |
+| penalty: a constraint | none | tolerance of a soft constraint, key of `training.loss.PENALTIES` |
+| data | | what is trained on, `training.data` |
+| features | | how the densities are made, `training.record.Settings` |
+"""
 
 import tomllib
 from pathlib import Path

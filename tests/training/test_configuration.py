@@ -1,6 +1,7 @@
 """Configurations: the shipped ones are accepted, and what is wrong in others is named with what was meant."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,15 @@ def shipped(name: str = "mlxc_lh") -> dict:
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
 def test_shipped_configurations_are_accepted(path):
     assert configuration.read(path)["model"]["name"]
+
+
+def test_every_section_and_key_is_explained():
+    rows = re.findall(r"^\| ([\w, ]+)(?:: ([\w, ]+))? \|", configuration.__doc__, re.MULTILINE)
+    told = {(section, key) for sections, keys in rows for section in sections.split(", ") for key in keys.split(", ")}
+    sections = {section for section, _ in told} - {"section", "key"}  # of the head
+    assert sections == set(configuration.SECTIONS)
+    for section, known in configuration.SECTIONS.items():
+        assert known is None or {key for name, key in told if name == section} == set(known)
 
 
 @pytest.mark.parametrize("section, key, value, reason", [
