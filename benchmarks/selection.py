@@ -1,6 +1,6 @@
 """Learning curves of `training.select` against chance.
 
-    python benchmarks/selection.py training/configs/mlxc_rs.toml --data DIR --features DIR --out DIR
+    python benchmarks/selection.py CONFIG --data DIR --features DIR --out DIR
 
 Of the atomisation energies of train.json a third, drawn at random, is kept apart as the test; START of the others are
 labelled at first, the rest is the pool. An ensemble is fitted, a batch picked from the pool and labelled, and so on;
@@ -79,15 +79,17 @@ def draw(curves: list[dict], picture: Path):
     found: dict[str, list] = defaultdict(list)
     for c in curves:
         found[c["strategy"]].append(c["points"])
-    figure, axes = plt.subplots(figsize=(4.8, 3.6), layout="constrained")
-    for strategy, colour in STRATEGIES.items():
+    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    for number, (strategy, colour) in enumerate(STRATEGIES.items()):
         if found[strategy]:
             points = np.array(found[strategy])
             labels, errors = points[0, :, 0], points[..., 1]
             scatter = errors.std(0, ddof=1) / np.sqrt(len(errors)) if len(errors) > 1 else None
-            axes.errorbar(labels, errors.mean(0), scatter, color=colour, marker="o", ms=4, capsize=2, label=strategy)
+            axes.errorbar(labels + 0.3 * number, errors.mean(0), scatter, color=colour, marker="o", ms=4, capsize=2,
+                          label=strategy)
     axes.set(xlabel="labelled molecules", ylabel="error of molecules never picked, kcal/mol")
-    axes.legend(frameon=False, title="picked by")
+    axes.set_ylim(bottom=0)
+    figure.legend(loc="outside right upper", frameon=False, title="picked by")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(picture, dpi=200)
 
@@ -104,7 +106,7 @@ def main():
     config = configuration.read(args.config)
     config = config | {"fit": config["fit"] | {"steps": STEPS}, "ensemble": {"members": MEMBERS}}
     everything = data.from_config(config, args.data)
-    features.build_for(config, everything.species, args.features)
+    features.build_for(config, everything.species, args.features, features.Settings.of(config))
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "curves.jsonl"
     curves = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -118,7 +120,7 @@ def main():
             with path.open("a") as file:
                 file.write(json.dumps(curves[-1]) + "\n")
             print(strategy, division, "  ".join(f"{n}: {error:.2f}" for n, error in points), flush=True)
-            draw(curves, args.out / "selection.png")
+    draw(curves, args.out / "selection.png")
 
 
 if __name__ == "__main__":
