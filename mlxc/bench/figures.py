@@ -128,12 +128,18 @@ def _whole(points: Sequence[tuple[float, float]]) -> list[float]:
 
 def spread(sigma: np.ndarray, error: np.ndarray, unit: str, name: str):
     """|error| against σ, both in ``unit``, with the lines |error| = σ and 2σ."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     figure, axes = subplots(1, 1, 4.4, 4)
     ax = axes[0, 0]
     ends = np.array([sigma.min() / 1.5, sigma.max() * 1.5])
     for factor, line in ((1, "-"), (2, "--")):
         ax.plot(ends, factor * ends, line, color="#999999", lw=1, label=f"error = {factor if factor > 1 else ''}σ")
     ax.loglog(sigma, error, "o", ms=4, color=STYLES[0][0])
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if axis is ax.xaxis else (1,)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     ax.set(xlabel=f"σ, {unit}", ylabel=f"error of {name}, {unit}")
     ax.legend(frameon=False)
     return figure
