@@ -137,7 +137,8 @@ def spread(sigma: np.ndarray, error: np.ndarray, unit: str, name: str):
         ax.plot(ends, factor * ends, line, color="#999999", lw=1, label=f"error = {factor if factor > 1 else ''}σ")
     ax.loglog(sigma, error, "o", ms=4, color=STYLES[0][0])
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if axis is ax.xaxis else (1,)))
+        few_decades = axis is ax.xaxis and ends[1] < 100 * ends[0]
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few_decades else (1,)))
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter(NullFormatter())
     ax.set(xlabel=f"σ, {unit}", ylabel=f"error of {name}, {unit}")
