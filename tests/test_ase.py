@@ -109,7 +109,7 @@ def test_energy_is_that_of_pyscf_with_d4():
 
 
 def test_a_molecule_is_optimised():
-    atoms = hydrogen(grid_response=True)
+    atoms = hydrogen(grid=1, grid_response=True)  # on level 0 the energy depends on how the molecule lies
     assert BFGS(atoms, logfile=None).run(fmax=0.005, steps=20)
     distance, energy = atoms.get_distance(0, 1), atoms.get_potential_energy()
     for change in (-0.01, 0.01):

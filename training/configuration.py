@@ -108,7 +108,10 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
         raise InvalidInput(f"[exchange] {other[0]} is not for kind {kind!r}, which has {', '.join(EXCHANGE[kind])}")
     _require(config, "fit", METHODS[method])
     name = EXCHANGE[kind][0]
-    omegas, omega = config.get("features", {}).get("omegas"), config["exchange"][name]
+    densities, omega = config.get("features", {}), config["exchange"][name]
+    omegas = densities.get("omegas")
+    if kind == "lh" and densities.get("local_exchange") is False:
+        raise InvalidInput("[features] local_exchange = false: kind 'lh' needs it; leave it out")
     if omegas is not None and omega not in omegas:
         raise InvalidInput(f"[features] omegas = {omegas} lacks the functional's ω, [exchange] {name} = {omega:g}: "
                            "add it")

@@ -13,7 +13,7 @@ import torch
 
 from mlxc.errors import InvalidInput
 from mlxc.units import KCAL
-from mlxc.xc.functional import Learned, Term
+from mlxc.xc.functional import Learned, LocalHybrid, Term
 from training import features, parallel
 from training.data import Species, Target
 from training.device import HERE, Place
@@ -56,6 +56,9 @@ def prepare(functional: Learned, species: Iterable[Species], folder: Path, dampi
     if functional.local_omega not in settings.omegas:
         raise InvalidInput(f"the functional's ω is {functional.local_omega:g}, the densities hold exact exchange at "
                            f"{', '.join(f'{omega:g}' for omega in settings.omegas)}: add it to omegas in [features]")
+    if isinstance(functional, LocalHybrid) and not settings.local_exchange:
+        raise InvalidInput("a local hybrid needs local exact exchange, and these densities are without: leave "
+                           "local_exchange = false out of [features]")
     species = list(species)
     dispersion = D4(species).energies(damping)
     prepared: dict[str, Energies] = {}

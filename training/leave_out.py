@@ -17,6 +17,11 @@ the Jacobian J of its residuals r, their weights W (Huber's included) and the ri
 which is exact for a linear least-squares fit (doi:10.1080/00401706.1974.10489157), Huber's weights held as they are;
 of an ensemble, the mean over its members. With `--folds 0` every target is left out alone: what it shares with its
 relatives then stays in the fit, so that these errors are smaller than the folds'.
+
+    python -m training.leave_out CONFIG --elements --model MODEL.toml --data DIR --features DIR
+
+leaves out one element's atoms at a time: total energy, ionisation energy, affinity and fractional charges, of the
+element and its ions. Molecules of the element stay. It tells whether what atoms teach carries over to others.
 """
 
 import argparse
@@ -79,6 +84,19 @@ def alone(dataset: Dataset, group: str) -> list[list[Target]]:
     """Each target of a group in a fold of its own; raises InvalidInput for an unknown group."""
     refuse_unknown([group], {t.group for t in dataset.targets}, "--group", "group")
     return [[t] for t in dataset.targets if t.group == group]
+
+
+def elements(dataset: Dataset) -> list[list[Target]]:
+    """For each element the targets that have no species but its atoms and their ions, for two elements at least."""
+    found: dict[str, list[Target]] = defaultdict(list)
+    for target in dataset.targets:
+        symbols = {symbol for key, _ in target.terms for symbol, _ in dataset.species[key].atoms}
+        if len(symbols) == 1 and all(len(dataset.species[key].atoms) == 1 for key, _ in target.terms):
+            found[symbols.pop()].append(target)
+    if len(found) < 2:
+        raise InvalidInput(f"--elements: the data have {len(found)} elements with atoms of their own, expected at "
+                           'least 2; the sources "atoms" and "fractional" of a config\'s [data] have them')
+    return list(found.values())
 
 
 def _meet(some: list[Fingerprint], others: list[Fingerprint]) -> bool:
@@ -163,11 +181,16 @@ def without_parts(r: np.ndarray, weight: np.ndarray, jac: np.ndarray, ridge: flo
     return found
 
 
-def table(errors: Mapping[str, float]) -> str:
-    """Mean absolute and mean signed error by subset, the part of an id before its last hyphen, and of all."""
+def table(errors: Mapping[str, float], subsets: Mapping[str, str] | None = None) -> str:
+    """Mean absolute and mean signed error by subset, and of all.
+
+    Args:
+        errors: {target id: kcal/mol}.
+        subsets: of each target; by default the part of its id before the last hyphen.
+    """
     groups: dict[str, list[float]] = defaultdict(list)
     for id_, error in errors.items():
-        groups[id_.rpartition("-")[0]].append(error)
+        groups[subsets[id_] if subsets else id_.rpartition("-")[0]].append(error)
     rows = [*sorted(groups.items()), ("all", list(errors.values()))]
     means = [np.abs(e).mean() for e in groups.values()]
     lines = [f"{name:16s} {len(e):4d} {np.abs(e).mean():8.2f} {np.mean(e):+8.2f}" for name, e in rows]
@@ -175,11 +198,20 @@ def table(errors: Mapping[str, float]) -> str:
                       f"{'mean over subsets':21s} {np.mean(means):8.2f}"])
 
 
+def _divided(dataset: Dataset, args: argparse.Namespace) -> list[list[Target]]:
+    """What the command line leaves out in turn."""
+    if args.elements:
+        return elements(dataset)
+    return alone(dataset, args.group) if args.model and not args.folds else folds(dataset, args.group, args.folds)
+
+
 def main():
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.leave_out", description=__doc__.splitlines()[0])
     parser.add_argument("config", type=Path)
-    parser.add_argument("--group", required=True, help="whose targets are left out in turn")
+    left = parser.add_mutually_exclusive_group(required=True)
+    left.add_argument("--group", help="whose targets are left out in turn")
+    left.add_argument("--elements", action="store_true", help="leave out each element's atoms in turn; with --model")
     parser.add_argument("--folds", type=int, default=5, help="number of fits; with --model 0 leaves out each alone")
     parser.add_argument("--data", type=Path, help="folder of the reference files, where the config's sources need it")
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
@@ -194,13 +226,15 @@ def main():
         device = chosen(args.device)
         config = configuration.read(args.config)
         dataset = data.from_config(config, args.data)
-        divided = alone(dataset, args.group) if args.model and not args.folds else folds(
-            dataset, args.group, args.folds)
+        if args.elements and not args.model:
+            parser.error("--elements needs --model, a functional fitted with CONFIG")
+        divided = _divided(dataset, args)
         member.make_densities(config, dataset, args.features, features.Settings.of(config))
         if args.model:
             fitted: Any = zoo.load(args.model)
             found = estimated(config, dataset, fitted, args.features, divided, device)
-            print(table({id_: e for id_, e in found.items() if id_ not in TRAINED_ON}))
+            subsets = {t.id: t.group for t in dataset.targets} if args.elements else None
+            print(table({id_: e for id_, e in found.items() if id_ not in TRAINED_ON}, subsets))
             return
         args.out.mkdir(parents=True, exist_ok=True)
         begin: Any = zoo.load(args.begin) if args.begin else None

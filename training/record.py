@@ -31,7 +31,7 @@ DETERMINES = ("key", "atoms", "n_alpha", "n_beta", "basis")
 SCALARS = ("e_rest", "ex_full", "converged", "lost_electrons", "e_scf")
 
 #: Settings that were added later: at their default they are no part of the hash, so that older records keep theirs.
-ADDED = ("follow_ups",)
+ADDED = ("follow_ups", "local_exchange")
 
 
 class MissingRecord(InvalidInput, FileNotFoundError):
@@ -53,8 +53,9 @@ class Settings:
         density_fit_above, auxbasis: number of orbitals above which J and K are density-fitted, and in which basis.
         conv_tol: SCF convergence, Ha.
         cutoff: points with weight · density up to it are dropped, electrons (its error: `training.density.on_grid`).
-        omegas: ω whose long-range and local short-range exact exchange are stored, bohr⁻¹.
+        omegas: ω whose long-range exact exchange is stored, and the local short-range one, bohr⁻¹.
         follow_ups: restarts of open shells and atoms whose SCF solution turns out to be unstable; 0: not analysed.
+        local_exchange: whether the local one is, which local hybrids alone see and which takes half of the time.
     """
 
     xc: str = "wb97x"
@@ -66,6 +67,7 @@ class Settings:
     cutoff: float = 1e-9
     omegas: tuple[float, ...] = OMEGAS
     follow_ups: int = 3
+    local_exchange: bool = True
 
     @classmethod
     def of(cls, config: dict) -> "Settings":
@@ -104,7 +106,8 @@ class Record:
         e_rest: energy without exchange and correlation, Ha.
         ex_full: exact exchange energy.
         ex_lr: {ω: long-range exact exchange energy}.
-        ex_sr: {ω: (1 or 2, n) short-range exact exchange e_xσ^SR per volume; of one spin for closed shells}.
+        ex_sr: {ω: (1 or 2, n) short-range exact exchange e_xσ^SR per volume; of one spin for closed shells}; empty
+            without ``local_exchange``.
         converged: SCF convergence; without it the numbers are those of the last iteration.
         lost_electrons: electrons at the dropped points.
         e_scf: energy of the functional of the densities.
@@ -155,7 +158,7 @@ def save(folder: Path, species: Species, settings: Settings, record: Record) -> 
     with h5py.File(image, "w", libver="v110") as f:  # with checksums of data and of everything else
         for name, array in (("weights", record.weights), ("variables", record.variables),
                             ("ex_lr", [record.ex_lr[omega] for omega in settings.omegas]),
-                            ("ex_sr", [record.ex_sr[omega] for omega in settings.omegas])):
+                            ("ex_sr", [record.ex_sr[omega] for omega in settings.omegas if settings.local_exchange])):
             f.create_dataset(name, data=np.asarray(array), fletcher32=True)
         f.attrs["species"] = species.key
         f.attrs["made_with"] = json.dumps(identity(species, settings))
@@ -199,7 +202,7 @@ def load(species: Species, folder: Path, settings: Settings = STANDARD) -> Recor
         with h5py.File(path) as f:
             made_with = f.attrs.get("made_with")
             ex_lr = dict(zip(settings.omegas, f["ex_lr"][:].tolist(), strict=True))
-            ex_sr = dict(zip(settings.omegas, f["ex_sr"][:], strict=True))
+            ex_sr = dict(zip(settings.omegas if settings.local_exchange else (), f["ex_sr"][:], strict=True))
             stable = f.attrs.get("stable")
             record = Record(f["weights"][:], f["variables"][:], ex_lr=ex_lr, ex_sr=ex_sr,
                             stable=None if stable is None else bool(stable),
@@ -224,6 +227,8 @@ def is_whole(path: Path) -> bool:
 def differences(found: dict, wanted: dict) -> str:
     """What distinguishes two results of `identity`: `grid is 1, asked for 2`; empty where they agree."""
     wanted = json.loads(json.dumps(wanted))  # tuples become lists
+    older = {name: getattr(STANDARD, name) for name in ADDED}
+    found = found | {"settings": older | found["settings"]}
     return "; ".join(f"{name} is {found[part].get(name)}, asked for {value}"
                      for part in ("species", "settings") for name, value in wanted[part].items()
                      if found[part].get(name) != value)

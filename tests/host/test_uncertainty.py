@@ -96,7 +96,7 @@ def test_what_has_no_common_members_is_not_combined():
             wrong()
 
 
-@pytest.mark.parametrize("xc", ("pbe", "mlxc_rs"))
+@pytest.mark.parametrize("xc", ("pbe", "mlxc_rs_all"))
 def test_a_functional_without_members_says_which_have_them(water, xc):
     with pytest.raises(InvalidInput, match=f"xc = '{xc}' has no members .* models with members: "):
         dft.RKS(water, xc=xc).xc_uncertainty()

@@ -64,6 +64,7 @@ def test_the_exchange_hole_is_for_local_hybrids():
 
 
 @pytest.mark.parametrize("change, reason", [
+    ({"features": {"local_exchange": False}}, r"local_exchange = false: kind 'lh' needs it"),
     ({"features": {"omegas": [0.3]}}, r"omegas = \[0.3\] lacks the functional's ω, \[exchange\] local_omega = 0.5"),
     ({"network": {"width": 3, "depth": 1, "relaxed": ["bounds"]}}, r"relaxed and \[ensemble\] members > 1"),
 ])

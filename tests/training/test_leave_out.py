@@ -115,6 +115,34 @@ def test_each_alone_is_a_fold_of_its_own():
         leave_out.alone(REACTIONS, "cores")
 
 
+ATOMS = {s.key: s for s in (
+    occupied("f__a", (("F", (0.0, 0.0, 0.0)),), 0, 1, "a"), occupied("f-__a", (("F", (0.0, 0.0, 0.0)),), -1, 0, "a"),
+    occupied("o__a", (("O", (0.0, 0.0, 0.0)),), 0, 2, "a"), POOL["oh__small"], POOL["h__small"])}
+
+
+def test_an_elements_atoms_and_ions_are_left_out_together_and_its_molecules_stay():
+    dataset = Dataset(ATOMS, [
+        Target("E(F)", "total", (("f__a", 1.0),), 0.0), Target("E(O)", "total", (("o__a", 1.0),), 0.0),
+        Target("EA(F)", "affinity", (("f__a", 1.0), ("f-__a", -1.0)), 0.0),
+        Target("OH", "atomisation", (("o__a", 1.0), ("h__small", 1.0), ("oh__small", -1.0)), 0.0),
+        Target("F + O", "reaction", (("f__a", 1.0), ("o__a", 1.0)), 0.0)])
+    assert [[t.id for t in fold] for fold in leave_out.elements(dataset)] == [["E(F)", "EA(F)"], ["E(O)"]]
+    with pytest.raises(InvalidInput, match="1 elements with atoms"):
+        leave_out.elements(dataset.only(t for t in dataset.targets if "F" in t.id))
+    lines = leave_out.table({"E(F)": 2.0, "E(O)": -4.0, "EA(F)": 1.0}, {t.id: t.group for t in dataset.targets})
+    assert [line.split()[:4] for line in lines.splitlines()[1:3]] == [
+        ["affinity", "1", "1.00", "+1.00"], ["total", "2", "3.00", "-1.00"]]
+
+
+def test_elements_need_a_model(monkeypatch, capsys):
+    monkeypatch.setattr(leave_out.configuration, "read", lambda _: {"model": {"name": "tiny"}})
+    monkeypatch.setattr(leave_out.data, "from_config", lambda *_: REACTIONS)
+    monkeypatch.setattr(sys, "argv", ["leave_out", "tiny.toml", "--elements"])
+    with pytest.raises(SystemExit):
+        leave_out.main()
+    assert "--elements needs --model" in capsys.readouterr().err
+
+
 def test_every_member_counts_with_its_own_weights(records, monkeypatch):
     monkeypatch.setattr(leave_out.features.Settings, "of", lambda _: TINY)
     functional = leave_out.ensemble.fitted(config(2), DATASET, records, TINY, log=lambda _: None)[0]

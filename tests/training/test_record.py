@@ -1,9 +1,11 @@
 """Record files: what names them, that they come back whole or not at all, and what is said of damaged ones."""
 
 import dataclasses
+import json
 import resource
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from mlxc.errors import InvalidInput, UnknownFunctional
 from tests.functionals import random_functional
 from tests.training.conftest import SPECIES, TINY
 from training import features
-from training.record import is_whole
+from training.record import ADDED, is_whole
 
 H = SPECIES["H"]
 
@@ -39,7 +41,7 @@ def test_records_made_before_are_found():
 
 
 CHANGES = {"xc": "pbe0", "scf_grid": 3, "grid": 4, "density_fit_above": 1, "auxbasis": "weigend", "conv_tol": 1e-5,
-           "cutoff": 1e-4, "omegas": (0.1,), "follow_ups": 0}
+           "cutoff": 1e-4, "omegas": (0.1,), "follow_ups": 0, "local_exchange": False}
 
 
 def test_every_setting_is_part_of_the_hash():
@@ -93,6 +95,24 @@ def test_a_record_survives_the_file(tmp_path, record, stable, converged):
     features.save(tmp_path, H, TINY, record)
     assert same(features.load(H, tmp_path, TINY), record)
     assert [path.suffix for path in tmp_path.iterdir()] == [".h5"]
+
+
+def test_a_record_that_says_nothing_of_a_later_setting_is_one_with_the_standard(tmp_path, record):
+    path = features.save(tmp_path, H, TINY, record)
+    with h5py.File(path, "r+") as f:
+        made_with = json.loads(f.attrs["made_with"])
+        for name in ADDED:
+            del made_with["settings"][name]
+        f.attrs["made_with"] = json.dumps(made_with)
+    assert same(features.load(H, tmp_path, TINY), record)
+
+
+def test_a_record_without_local_exchange_survives_the_file(tmp_path):
+    settings = dataclasses.replace(TINY, local_exchange=False)
+    record = features.compute(H, settings)
+    assert record.ex_sr == {} and record.ex_lr.keys() == set(TINY.omegas)
+    features.save(tmp_path, H, settings, record)
+    assert same(features.load(H, tmp_path, settings), record)
 
 
 @pytest.mark.parametrize("field", ("weights", "variables", "e_rest", "ex_full", "ex_lr", "ex_sr", "e_scf"))

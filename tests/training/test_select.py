@@ -58,8 +58,8 @@ def test_a_spread_is_that_of_the_members(records):
 
 
 def test_a_single_functional_is_refused():
-    with pytest.raises(InvalidInput, match="mlxc_rs is no ensemble.*members = 5"):
-        select.spreads(zoo.load("mlxc_rs"), {}, REACTIONS.targets)
+    with pytest.raises(InvalidInput, match="mlxc_rs_all is no ensemble.*members = 5"):
+        select.spreads(zoo.load("mlxc_rs_all"), {}, REACTIONS.targets)
 
 
 def test_command_refuses_a_pool_that_is_missing(monkeypatch, tmp_path):

@@ -50,7 +50,7 @@ def test_a_direction_that_is_special_is_seen(monkeypatch):
     """A functional that feels more of the gradient along z."""
     def stretched(rho):
         rho = rho.clone()
-        rho[..., 3, :] *= 1.1
+        rho[..., 3, :] *= 1.5
         return variables_from_rows(rho)
 
     monkeypatch.setattr(entry, "variables_from_rows", stretched)
