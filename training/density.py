@@ -51,7 +51,7 @@ def record_of(mf, settings: Settings, stable: bool | None = None) -> Record:
         + np.einsum("ij,ji->", mf.get_j(mol, total), total) / 2
     coords, weights, variables, lost = on_grid(mol, dm, settings)
     ex_sr = {omega: LocalExchange(mol, coords, omega).energy_density(dm)[: 1 if dm.ndim == 2 else 2]
-             for omega in settings.omegas if settings.local_exchange}
+             for omega in settings.local_omegas}
     ex_lr = {omega: _exchange(mf, dm, omega) for omega in settings.omegas}
     return Record(weights, variables, float(e_rest), _exchange(mf, dm), ex_lr, ex_sr, bool(mf.converged), lost,
                   float(mf.e_tot), stable)

@@ -69,6 +69,11 @@ class Settings:
     follow_ups: int = 3
     local_exchange: bool = True
 
+    @property
+    def local_omegas(self) -> tuple[float, ...]:
+        """The ω whose local short-range exact exchange is stored."""
+        return self.omegas if self.local_exchange else ()
+
     @classmethod
     def of(cls, config: dict) -> "Settings":
         """The settings in the ``[features]`` table of a configuration, the standard ones where it says nothing.
@@ -158,7 +163,7 @@ def save(folder: Path, species: Species, settings: Settings, record: Record) -> 
     with h5py.File(image, "w", libver="v110") as f:  # with checksums of data and of everything else
         for name, array in (("weights", record.weights), ("variables", record.variables),
                             ("ex_lr", [record.ex_lr[omega] for omega in settings.omegas]),
-                            ("ex_sr", [record.ex_sr[omega] for omega in settings.omegas if settings.local_exchange])):
+                            ("ex_sr", [record.ex_sr[omega] for omega in settings.local_omegas])):
             f.create_dataset(name, data=np.asarray(array), fletcher32=True)
         f.attrs["species"] = species.key
         f.attrs["made_with"] = json.dumps(identity(species, settings))
@@ -202,7 +207,7 @@ def load(species: Species, folder: Path, settings: Settings = STANDARD) -> Recor
         with h5py.File(path) as f:
             made_with = f.attrs.get("made_with")
             ex_lr = dict(zip(settings.omegas, f["ex_lr"][:].tolist(), strict=True))
-            ex_sr = dict(zip(settings.omegas if settings.local_exchange else (), f["ex_sr"][:], strict=True))
+            ex_sr = dict(zip(settings.local_omegas, f["ex_sr"][:], strict=True))
             stable = f.attrs.get("stable")
             record = Record(f["weights"][:], f["variables"][:], ex_lr=ex_lr, ex_sr=ex_sr,
                             stable=None if stable is None else bool(stable),
