@@ -25,8 +25,8 @@ def violator(mixin: type, base: type[Learned], scale: float = 3.0) -> Learned:
 class Changed:
     """A functional each of whose terms is changed."""
 
-    def exchange_terms(self, density):
-        return self.all_changed(super().exchange_terms(density), density)
+    def exchange_terms(self, density, omega=None):
+        return self.all_changed(super().exchange_terms(density, omega), density)
 
     def correlation_terms(self, density):
         return self.all_changed(super().correlation_terms(density), density)

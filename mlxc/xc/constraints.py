@@ -87,7 +87,7 @@ def measure(functional, table: Sequence[Constraint] | None = None) -> list[Measu
     Those on the functional's card count as claimed; where there is no card, those that its kind claims.
     """
     card = getattr(functional, "card", None)
-    claims = CLAIMS["lh" if hasattr(functional, "replacement") else "rs"] if card is None else card["claims"]
+    claims = CLAIMS[functional.kind] if card is None else card["claims"]
     with torch.no_grad():
         return [Measured(c, c.id in claims, c.violation(functional)) for c in table or CONSTRAINTS]
 
@@ -130,4 +130,4 @@ _BOTH += ["asymptotic_potential", "one_electron_energy", "size_consistency", "io
           "closed_shell", "rotation_invariance", "forces", "bound_anions"]
 
 #: Constraints that a kind of functional carries.
-CLAIMS = {"rs": _BOTH, "lh": _BOTH + _LOCAL_HYBRID}
+CLAIMS = {"rs": _BOTH, "lh": _BOTH + _LOCAL_HYBRID, "rslh": _BOTH}

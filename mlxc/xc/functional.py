@@ -22,7 +22,8 @@ too; in a local hybrid it would learn from atoms, the only open shells of the tr
 q is 1 where one orbital is occupied (`constraints.one_electron`): there `mlxc_lh` is Hartree–Fock, in the energy, the
 potential and the response. 1 − w_σ = 2 (τ_σ − τ_Wσ)/(τ_σ + τ_UEGσ) is 0 for one orbital and 1 in the uniform gas, as
 1 − z_σ = 1 − τ_Wσ/τ_σ is, but its derivative in τ_σ stays finite where an orbital's gradient vanishes, as midway
-between the atoms of H₂. `relaxed` has the same functionals without some of this, for experiments.
+between the atoms of H₂. `mean_of_forms` has `mlxc_rslh`, the mean of both; `relaxed` has the same functionals without
+some of this, for experiments.
 """
 
 from collections.abc import Iterable, Iterator
@@ -76,9 +77,11 @@ class Learned(nn.Module):
         exchange, network: what it was made with; two functionals are of one form where class and both are equal.
         members: how many functionals it is the mean of, see `mlxc.xc.ensemble`.
         unlike_inputs: how many of u, w, r, ζ² unlike-spin correlation sees.
+        kind: the form's name on a model card.
     """
 
     xc_type = "MGGA"
+    kind: str
     members = 1
     unlike_inputs = 4
     omega: float
@@ -135,12 +138,18 @@ class Learned(nn.Module):
         """Energy per volume of several terms, (n,), Ha bohr⁻³."""
         return reduce(torch.add, map(self.term_energy, terms))
 
-    def exchange_terms(self, density: Density) -> Iterator[Term]:
-        """e_xσ^{SR,sl} of each channel, once with a factor of 2 for closed shells."""
+    def exchange_terms(self, density: Density, omega: float | None = None) -> Iterator[Term]:
+        """e_xσ^{SR,sl} of each channel, once with a factor of 2 for closed shells.
+
+        Args:
+            density: n points.
+            omega: another ω than ``local_omega``, bohr⁻¹.
+        """
+        omega = self.local_omega if omega is None else omega
         for rho, factor, _, x in channels(density):
-            v = self.local_omega / (self.local_omega + x.kf)
+            v = omega / (omega + x.kf)
             inputs = torch.stack((x.u, x.w, v), -1)
-            yield Term("exchange", factor * short_range_lda_exchange(rho, self.local_omega), x.u, x.w, inputs, KAPPA)
+            yield Term("exchange", factor * short_range_lda_exchange(rho, omega), x.u, x.w, inputs, KAPPA)
 
     def correlation_terms(self, density: Density) -> Iterator[Term]:
         """Like-spin correlation of each channel, and unlike-spin correlation."""
@@ -172,6 +181,8 @@ class RangeSeparated(Learned):
         network: ``width`` and ``depth`` of the three networks.
         name: the functional's name in PySCF.
     """
+
+    kind = "rs"
 
     def __init__(self, exchange: dict, network: dict, name: str = "mlxc_rs"):
         super().__init__(float(exchange["omega"]), network, name)
@@ -207,6 +218,7 @@ class LocalHybrid(Learned):
         name: the functional's name in PySCF.
     """
 
+    kind = "lh"
     omega, sr_fraction, unlike_inputs = 0.0, 1.0, 3
 
     def __init__(self, exchange: dict, network: dict, name: str = "mlxc_lh"):

@@ -1,6 +1,5 @@
 """How far a functional is from each law of `constraints`: sampled densities, and the largest error found on them."""
 
-import copy
 from collections.abc import Callable
 from math import pi
 
@@ -66,9 +65,9 @@ def scaled(d: Density, factor: float) -> Density:
     return Density(factor**3 * d.rho, factor**8 * d.sigma, factor**5 * d.tau)
 
 
-def exchange(functional, d: Density) -> Tensor:
-    """The functional's semilocal exchange energy density e_x^{SR,sl}, (n,)."""
-    return functional.sum(functional.exchange_terms(d))
+def exchange(functional, d: Density, omega: float | None = None) -> Tensor:
+    """The functional's semilocal exchange energy density e_x^{SR,sl}, (n,); with ω = 0 its model of all exchange."""
+    return functional.sum(functional.exchange_terms(d, omega))
 
 
 def correlation(functional, d: Density) -> Tensor:
@@ -88,9 +87,8 @@ def replacement(functional, d: Density, exact: Tensor) -> Tensor:
         functional, d: functional and density.
         exact: e_xσ^{SR,HF} with the functional's ω, (2, n), Ha bohr⁻³.
     """
-    if hasattr(functional, "replacement"):
-        return functional.replacement(d, exact)
-    return (1 - functional.sr_fraction) * (exchange(functional, d) - exact.sum(0))
+    local = functional.replacement(d, exact) if hasattr(functional, "replacement") else 0.0
+    return local + (1 - functional.sr_fraction) * (exchange(functional, d) - exact.sum(0))
 
 
 def energy(functional, d: Density, exact: Tensor) -> Tensor:
@@ -99,16 +97,9 @@ def energy(functional, d: Density, exact: Tensor) -> Tensor:
     return functional.edens(d) + local
 
 
-def _unscreened(functional):
-    """The functional with ω → 0: its model of full-range exchange."""
-    full = copy.copy(functional)
-    full.local_omega = 0.0
-    return full
-
-
 def beyond_lieb_oxford(functional, d: Density) -> Tensor:
     """Excess of the enhancement of full-range exchange over its bounds, (n,)."""
-    enhancement = exchange(_unscreened(functional), d) / exchange_scale(d)
+    enhancement = exchange(functional, d, omega=0.0) / exchange_scale(d)
     return torch.maximum(enhancement - 1.804, -enhancement).clamp(min=0)
 
 
@@ -123,10 +114,11 @@ def exchange_scale(d: Density) -> Tensor:
 
 def gas_error(f, d: Density) -> Tensor:
     """Relative error of the XC energy without the exact exchange that the host program computes, in uniform gases."""
-    x = torch.stack([short_range_lda_exchange(rho, f.local_omega) for rho in d.rho])
-    long_range = torch.stack([lda_exchange(rho) for rho in d.rho]) - x
-    exact = ((1 - f.sr_fraction) * x + (1 - f.long_range_fraction) * long_range).sum(0) + pw92_correlation(d)
-    return energy(f, d, x) / exact - 1
+    whole = torch.stack([lda_exchange(rho) for rho in d.rho])
+    local, x = (torch.stack([short_range_lda_exchange(rho, omega) for rho in d.rho])
+                for omega in (f.local_omega, f.omega or f.local_omega))
+    exact = ((1 - f.sr_fraction) * x + (1 - f.long_range_fraction) * (whole - x)).sum(0) + pw92_correlation(d)
+    return energy(f, d, local) / exact - 1
 
 
 def gas_violation(f) -> float:
@@ -200,8 +192,9 @@ def spin_scaling_violation(f) -> float:
 
 def coordinate_scaling_violation(f) -> float:
     """Relative error of the scaling of full-range semilocal exchange with the coordinates."""
-    d, full, factor = sampled_density(), _unscreened(f), 1.7
-    return _largest(exchange(full, scaled(d, factor)) - factor**4 * exchange(full, d), factor**4 * exchange(full, d))
+    d, factor = sampled_density(), 1.7
+    expected = factor**4 * exchange(f, d, omega=0.0)
+    return _largest(exchange(f, scaled(d, factor), omega=0.0) - expected, expected)
 
 
 def lieb_oxford_violation(f) -> float:

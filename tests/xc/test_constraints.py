@@ -33,7 +33,7 @@ MAKE = {
 
 
 def claims_of(functional) -> list[str]:
-    return constraints.CLAIMS["lh" if hasattr(functional, "replacement") else "rs"]
+    return constraints.CLAIMS[functional.kind]
 
 
 @pytest.mark.parametrize("law", IDS)
