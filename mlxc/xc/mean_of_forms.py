@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mlxc.errors import InvalidInput
 from mlxc.xc.density import Density
-from mlxc.xc.ensemble import Ensemble, LocalHybridEnsemble, RangeSeparatedEnsemble, combine
+from mlxc.xc.ensemble import LocalHybridEnsemble, RangeSeparatedEnsemble, combine
 from mlxc.xc.functional import Learned, LocalHybrid, RangeSeparated, Term
 
 
@@ -94,27 +94,30 @@ class RangeSeparatedLocalHybrid(nn.Module):
         """Energy per volume of terms of both, half of each, (n,), Ha bohr⁻³."""
         return torch.stack([half.form.term_energy(half.term) for half in halves]).sum(0) / 2
 
+    @property
+    def ensembles(self) -> tuple[RangeSeparatedEnsemble, LocalHybridEnsemble]:
+        """The two, where they are means themselves.
+
+        Raises:
+            InvalidInput: they are not.
+        """
+        if isinstance(self.rs, RangeSeparatedEnsemble) and isinstance(self.lh, LocalHybridEnsemble):
+            return self.rs, self.lh
+        raise InvalidInput(f"{self.name} has no members")
+
     def member_edens(self, density: Density) -> Tensor:
         """`edens` of each member, (M, n), Ha bohr⁻³."""
-        return (_ensemble(self.rs).member_edens(density) + _ensemble(self.lh).member_edens(density)) / 2
+        rs, lh = self.ensembles
+        return (rs.member_edens(density) + lh.member_edens(density)) / 2
 
     def member_replacement(self, density: Density, exact: Tensor) -> Tensor:
         """`replacement` of each member, (M, n), Ha bohr⁻³."""
-        lh = _ensemble(self.lh)
-        assert isinstance(lh, LocalHybridEnsemble)
-        return lh.member_replacement(density, exact) / 2
+        return self.ensembles[1].member_replacement(density, exact) / 2
 
     def member(self, m: int) -> "RangeSeparatedLocalHybrid":
         """Member m, 0 … M − 1, as a functional by itself, named ``<name>_m``."""
-        rs, lh = _ensemble(self.rs).member(m), _ensemble(self.lh).member(m)
-        assert isinstance(rs, RangeSeparated) and isinstance(lh, LocalHybrid)
-        return RangeSeparatedLocalHybrid(rs, lh, f"{self.name}_{m}")
-
-
-def _ensemble(functional: Learned) -> Ensemble:
-    if not isinstance(functional, Ensemble):
-        raise InvalidInput(f"{functional.name} has no members")
-    return functional
+        rs, lh = self.ensembles
+        return RangeSeparatedLocalHybrid(rs.member(m), lh.member(m), f"{self.name}_{m}")  # type: ignore[arg-type]
 
 
 def untrained(exchange: dict, network: dict, name: str, members: int = 1) -> RangeSeparatedLocalHybrid:
