@@ -1,6 +1,6 @@
 """Makes the mean of a range-separated and a local hybrid a model of its own, `mlxc.xc.mean_of_forms`:
 
-    python -m training.average RS.toml LH.toml --name NAME --data DIR --features DIR --out DIR
+    python -m training.average RS.toml LH.toml --name NAME --data DIR --features DIR --out DIR [--version 1.0]
 
 No network is trained. The damping of D4 is fitted as by `training.fit_dispersion`, and the spread of the members made
 honest as by `training.calibrate`, with the means of both functionals' energies, each at the densities that its card
@@ -65,12 +65,13 @@ def uncertainty(parts: Sequence[Any], dataset: Dataset, folder: Path, damping: d
     return calibrate.scaled(np.abs(errors.mean(0)), errors.std(0, ddof=1))
 
 
-def card(functional: RangeSeparatedLocalHybrid, parts: Sequence[Any]) -> dict[str, Any]:
+def card(functional: RangeSeparatedLocalHybrid, parts: Sequence[Any], version: str) -> dict[str, Any]:
     """The fields of the mean's card that its parts determine.
 
     Args:
         functional: the mean.
         parts: the two models that it is the mean of.
+        version: its own.
     """
     cards = [f.card for f in parts]
     named = " and ".join(f"{c['name']} {c['version']}" for c in cards)
@@ -79,20 +80,27 @@ def card(functional: RangeSeparatedLocalHybrid, parts: Sequence[Any]) -> dict[st
                                       "data_hash": c["training"].get("data_hash", "")} for c in cards}}
     if any(c["training"].get("train_on_test") for c in cards):
         training["train_on_test"] = True
+    if seen := trained_reactions(parts):
+        training["leakage"] = {"trained_reactions": seen}
     domain = {key: [x for x in cards[0]["domain"][key] if x in cards[1]["domain"][key]]
               for key in ("elements", "charges", "spins")}
     level = max(c["grid"].get("level", 0) for c in cards)
     return {
-        "name": functional.name, "version": "1.0", "kind": functional.kind, "claims": CLAIMS[functional.kind],
+        "name": functional.name, "version": version, "kind": functional.kind, "claims": CLAIMS[functional.kind],
         "description": f"range-separated local hybrid, the mean of {named}",
-        "exchange": {key: getattr(functional, key)
-                     for key in ("omega", "sr_fraction", "lr_fraction", "local_omega", "b_max")},
+        "exchange": functional.exchange | {"lr_fraction": functional.lr_fraction},
         "network": functional.network, "domain": domain, "training": training,
         "grid": {"level": level, "advice": f"level {level} or finer"},
     }
 
 
-def averaged(paths: Sequence[Path], name: str, data: Path, folder: Path, out: Path,
+def trained_reactions(parts: Sequence[Any]) -> list[str]:
+    """Reactions of the test of which all species were fitted by one of the parts."""
+    return sorted({id_ for f in parts
+                   for id_ in f.card["training"].get("leakage", {}).get("trained_reactions", ())})
+
+
+def averaged(paths: Sequence[Path], name: str, data: Path, folder: Path, out: Path, version: str = "1.0",
              log: Callable[[str], object] = print) -> Path:
     """The mean of two models, with D4 and the spread of its members.
 
@@ -102,6 +110,7 @@ def averaged(paths: Sequence[Path], name: str, data: Path, folder: Path, out: Pa
         data: folder of the reference files.
         folder: of the stored densities.
         out: folder for the model.
+        version: of the model.
         log: receives lines of text.
 
     Returns:
@@ -113,18 +122,18 @@ def averaged(paths: Sequence[Path], name: str, data: Path, folder: Path, out: Pa
     """
     parts: list[Any] = [zoo.load(str(path)) for path in paths]
     functional = RangeSeparatedLocalHybrid(parts[0], parts[1], name)
-    path = zoo.save(out, functional, card(functional, parts))
     species, targets = noncovalent.members(data)
+    reactions = calibrate.reactions(data, trained_reactions(parts))
     found = energies(parts, list(species.values()), folder)
     interactions = fit_dispersion.interactions(targets, found, D4(species[key] for key in found))
+    path = zoo.save(out, functional, card(functional, parts, version))
 
     def write(damping: fit_dispersion.Damping, note: str):
         fit_dispersion.rewrite_card(path, damping, note)
 
     fit_dispersion.run(zoo.card(str(path)), interactions, write)
     if functional.members > 1:
-        fitted = {id_ for f in parts for id_ in f.card["training"].get("leakage", {}).get("trained_reactions", ())}
-        spread = uncertainty(parts, calibrate.reactions(data, fitted), folder, zoo.card(str(path))["dispersion"])
+        spread = uncertainty(parts, reactions, folder, zoo.card(str(path))["dispersion"])
         log(", ".join(f"{key} {value}" for key, value in spread.items()))
         zoo.rewrite(path, {"uncertainty": spread})
     return path
@@ -143,9 +152,10 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="folder of the reference files")
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")
+    parser.add_argument("--version", default="1.0", help="of the model (1.0)")
     args = parser.parse_args()
     try:
-        print("written:", averaged(args.models, args.name, args.data, args.features, args.out))
+        print("written:", averaged(args.models, args.name, args.data, args.features, args.out, args.version))
     except MlxcError as error:
         sys.exit(f"{parser.prog}: {error}")
 

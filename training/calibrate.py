@@ -25,6 +25,7 @@ from mlxc.errors import InvalidInput, MlxcError
 from mlxc.xc.functional import Learned
 from training import features, fit, select
 from training.data import PROJECT, Dataset
+from training.functionals import trained_model
 from training.sources import reference
 
 #: The reactions, and the reference file that holds them.
@@ -88,7 +89,7 @@ def main():
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
     args = parser.parse_args()
     try:
-        functional: Any = zoo.load(str(args.model))
+        functional: Any = trained_model(args.model)
         leakage = functional.card.get("training", {}).get("leakage", {})
         dataset = reactions(args.data, leakage.get("trained_reactions", ()))
         select.require_members(functional)

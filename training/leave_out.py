@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlxc import files, zoo
+from mlxc import files
 from mlxc.bench.sets.reactions import TRAINED_ON
 from mlxc.errors import InvalidInput, MlxcError
 from mlxc.xc.functional import Learned
@@ -44,7 +44,7 @@ from training.checkpoint import identity
 from training.data import Dataset, Species, Target, refuse_unknown
 from training.device import CPU, add_option, chosen
 from training.fingerprint import Fingerprint, same
-from training.functionals import fingerprint
+from training.functionals import fingerprint, trained_model
 from training.leakage import OPEN_OR_CHARGED
 from training.objective import Objective, theta
 
@@ -231,13 +231,13 @@ def main():
         divided = _divided(dataset, args)
         member.make_densities(config, dataset, args.features, features.Settings.of(config))
         if args.model:
-            fitted: Any = zoo.load(args.model)
+            fitted: Any = trained_model(args.model)
             found = estimated(config, dataset, fitted, args.features, divided, device)
             subsets = {t.id: t.group for t in dataset.targets} if args.elements else None
             print(table({id_: e for id_, e in found.items() if id_ not in TRAINED_ON}, subsets))
             return
         args.out.mkdir(parents=True, exist_ok=True)
-        begin: Any = zoo.load(args.begin) if args.begin else None
+        begin: Any = trained_model(args.begin) if args.begin else None
         mark = identity(config=config, targets=dataset.targets, species=dataset.species, group=args.group,
                         begin=begin and fingerprint(args.begin))[:8]
         name = f"{config['model']['name']}-{mark}"

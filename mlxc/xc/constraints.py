@@ -87,7 +87,7 @@ def measure(functional, table: Sequence[Constraint] | None = None) -> list[Measu
     Those on the functional's card count as claimed; where there is no card, those that its kind claims.
     """
     card = getattr(functional, "card", None)
-    claims = CLAIMS[functional.kind] if card is None else card["claims"]
+    claims = CLAIMS[getattr(functional, "kind", "rs")] if card is None else card["claims"]
     with torch.no_grad():
         return [Measured(c, c.id in claims, c.violation(functional)) for c in table or CONSTRAINTS]
 
@@ -124,7 +124,7 @@ CONSTRAINTS = (
 _LOCAL_HYBRID = ["one_electron_exchange", "one_electron_fock", "one_electron_scf", "one_electron_response",
                  "hydrogenic_ions", "fractional_hydrogen"]
 
-#: What both kinds obey: the rest of the table above, and of `mlxc.host.physics`.
+#: What all kinds obey: the rest of the table above, and of `mlxc.host.physics`.
 _BOTH = [c.id for c in CONSTRAINTS if c.id not in _LOCAL_HYBRID]
 _BOTH += ["asymptotic_potential", "one_electron_energy", "size_consistency", "ion_and_molecule", "spin_flip",
           "closed_shell", "rotation_invariance", "forces", "bound_anions"]

@@ -47,6 +47,7 @@ class RangeSeparatedLocalHybrid(nn.Module):
         name: the functional's name in PySCF.
         omega, sr_fraction, lr_fraction: exact exchange that the host program computes: ω in bohr⁻¹, a, and 1.
         local_omega, b_max: ω' in bohr⁻¹ and the bound of b.
+        exchange, network: what it can be made with, see `untrained`.
         members: how many functionals of this form it is the mean of: member m has member m of both.
     """
 
@@ -66,6 +67,7 @@ class RangeSeparatedLocalHybrid(nn.Module):
         self.omega, self.local_omega = rs.omega, lh.local_omega
         self.sr_fraction, self.b_max = (1 + rs.sr_fraction) / 2, lh.b_max / 2
         self.members, self.network = rs.members, rs.network
+        self.exchange = {key: getattr(self, key) for key in ("omega", "sr_fraction", "local_omega", "b_max")}
 
     @property
     def long_range_fraction(self) -> Tensor:

@@ -85,10 +85,11 @@ def replacement(functional, d: Density, exact: Tensor) -> Tensor:
 
     Args:
         functional, d: functional and density.
-        exact: e_xσ^{SR,HF} with the functional's ω, (2, n), Ha bohr⁻³.
+        exact: e_xσ^{SR,HF} with the functional's ω, of a mean of forms with each of its two, (2, n), Ha bohr⁻³.
     """
     local = functional.replacement(d, exact) if hasattr(functional, "replacement") else 0.0
-    return local + (1 - functional.sr_fraction) * (exchange(functional, d) - exact.sum(0))
+    outside = getattr(functional, "rs", functional)  # of a mean of forms, the one whose exchange stands by itself
+    return local + (1 - functional.sr_fraction) * (exchange(outside, d) - exact.sum(0))
 
 
 def energy(functional, d: Density, exact: Tensor) -> Tensor:

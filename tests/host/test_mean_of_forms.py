@@ -77,10 +77,11 @@ def test_energy_and_fock_matrix_are_the_means(kind):
     assert np.abs(focks[1] - focks[2]).max() > 1e-2
 
 
+@pytest.mark.parametrize("hermi", (0, 1))
 @pytest.mark.parametrize("kind", ("RKS", "UKS", "density fitting"))
-def test_response_is_the_mean(kind):
+def test_response_is_the_mean(kind, hermi):
     mf = small(KINDS[kind](BOTH)).run(conv_tol=1e-11)
-    found = [np.asarray(beside(mf, kind, xc).gen_response(mf.mo_coeff, mf.mo_occ, hermi=1)(rotated(mf)))
+    found = [np.asarray(beside(mf, kind, xc).gen_response(mf.mo_coeff, mf.mo_occ, hermi=hermi)(rotated(mf)))
              for xc in (BOTH, *HALVES)]
     np.testing.assert_allclose(found[0], np.mean(found[1:], axis=0), rtol=0, atol=1e-8)
     assert np.abs(found[1] - found[2]).max() > 1e-2
@@ -99,6 +100,18 @@ def test_forces_are_the_means(kind):
         found.append(each.nuc_grad_method().kernel(mo_energy=levels, mo_coeff=c, mo_occ=mf.mo_occ))
     np.testing.assert_allclose(found[0], np.mean(found[1:], axis=0), rtol=0, atol=1e-7)
     assert np.abs(found[1] - found[2]).max() > 1e-3
+
+
+def test_second_order_scf_and_excitations_agree_with_it():
+    """Newton steps end where DIIS does, and the lowest excitation of the mean is none of its halves'."""
+    mf = small(KINDS["RKS"](BOTH)).run(conv_tol=1e-11)
+    assert small(KINDS["RKS"](BOTH)).newton().run(conv_tol=1e-11).e_tot == pytest.approx(mf.e_tot, abs=1e-8)
+    lowest = []
+    for xc in (BOTH, *HALVES):
+        each = beside(mf, "RKS", xc)
+        each.converged = True
+        lowest.append(each.TDDFT().run(nstates=1).e[0])
+    assert min(lowest[1:]) < lowest[0] < max(lowest[1:])
 
 
 def test_two_component_orbitals_are_refused():

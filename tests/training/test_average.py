@@ -14,7 +14,7 @@ from tests.functionals import random_functional, random_local_hybrid
 from tests.training.conftest import SPECIES, TARGETS, TINY
 from tests.training.test_dispersion import PLANTED, made_up
 from training import average, calibrate, fit, fit_dispersion, noncovalent
-from training.data import Dataset
+from training.data import PROJECT, Dataset
 from training.dispersion import NO_DISPERSION
 from training.model_card import card
 
@@ -36,7 +36,8 @@ def parts(tmp_path):
     paths = []
     for kind, (make, omega, exchange) in made.items():
         functional = combine([make(seed=seed, width=3, depth=1, **omega) for seed in (1, 2)], f"toy_{kind}")
-        fields = card(config(kind, exchange), functional, Dataset(SPECIES, TARGETS), TARGETS, TINY)
+        leakage = {"trained_reactions": ["R2"] if kind == "rs" else ["R1", "R2"]}
+        fields = card(config(kind, exchange), functional, Dataset(SPECIES, TARGETS, leakage), TARGETS, TINY)
         paths.append(zoo.save(tmp_path, functional, fields | {"network": functional.network}))
     return paths
 
@@ -68,17 +69,21 @@ def test_the_spread_is_that_of_the_means_of_members(parts, records):
 def test_the_command_writes_the_mean_with_its_d4_and_spread(parts, records, monkeypatch, tmp_path, capsys):
     species, targets, bare = made_up()
     monkeypatch.setattr(noncovalent, "members", lambda _: (species, targets))
-    monkeypatch.setattr(fit_dispersion, "energies_without_dispersion", lambda *_: bare)
-    dataset = Dataset(SPECIES, [t for t in TARGETS if t.reference is not None])
-    monkeypatch.setattr(calibrate, "reactions", lambda *_: dataset)
+    shift = {"toy_rs": 0.01, "toy_lh": -0.01}
+    monkeypatch.setattr(fit_dispersion, "energies_without_dispersion",
+                        lambda f, *_: {key: e * (1 + shift[f.name]) for key, e in bare.items()})
+    dataset, asked = Dataset(SPECIES, [t for t in TARGETS if t.reference is not None]), []
+    monkeypatch.setattr(calibrate, "reactions", lambda _, fitted: asked.append(fitted) or dataset)
     monkeypatch.setattr(sys, "argv", ["average", *map(str, parts), "--name", "toy_rslh", "--data", "x",
-                                      "--features", str(records), "--out", str(tmp_path / "out")])
+                                      "--features", str(records), "--out", str(tmp_path / "out"), "--version", "0.7"])
     average.main()
     path = tmp_path / "out" / "toy_rslh.toml"
     assert f"written: {path}" in capsys.readouterr().out
     model, (rs, lh) = zoo.load(str(path)), (zoo.load(str(p)) for p in parts)
     made = model.card
-    assert made["dispersion"] == pytest.approx(PLANTED, abs=2e-2) and made["uncertainty"]["scale"] > 0
+    assert made["dispersion"] == pytest.approx(PLANTED, abs=2e-2) and made["version"] == "0.7"
+    assert made["uncertainty"] == average.uncertainty([rs, lh], dataset, records, made["dispersion"])
+    assert asked == [["R1", "R2"]] and made["training"]["leakage"] == {"trained_reactions": ["R1", "R2"]}
     assert (made["kind"], made["ensemble"]) == ("rslh", {"members": 2})
     assert made["exchange"] == {"omega": OMEGA, "sr_fraction": 0.6, "lr_fraction": 1.0, "local_omega": LOCAL_OMEGA,
                                 "b_max": 1.0}
@@ -87,6 +92,23 @@ def test_the_command_writes_the_mean_with_its_d4_and_spread(parts, records, monk
     assert made["training"]["parts"]["toy_lh"]["sha256"] == lh.card["weights"]["sha256"]
     density = violations.sampled_density(20)
     assert model.edens(density).equal((rs.edens(density) + lh.edens(density)) / 2)
+
+
+def test_without_densities_nothing_is_written(parts, monkeypatch, tmp_path):
+    monkeypatch.setattr(noncovalent, "members", lambda _: made_up()[:2])
+    monkeypatch.setattr(calibrate, "reactions", lambda *_: Dataset(SPECIES, TARGETS))
+    with pytest.raises(InvalidInput, match="densities are not in"):
+        average.averaged(parts, "toy_rslh", tmp_path, tmp_path / "none", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", [calibrate, fit_dispersion])
+def test_other_commands_ask_for_its_parts(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(calibrate, "reactions", lambda *_: Dataset(SPECIES, TARGETS))
+    config = PROJECT / "training" / "configs" / "mlxc_rs.toml"
+    monkeypatch.setattr(sys, "argv", ["command", "mlxc_rslh", "--config", str(config), "--data", str(tmp_path)])
+    with pytest.raises(SystemExit, match="mlxc_rslh is of kind 'rslh'.*give one of its parts"):
+        command.main()
 
 
 def test_two_of_one_form_are_refused(parts, monkeypatch, tmp_path):

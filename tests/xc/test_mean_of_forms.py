@@ -61,6 +61,13 @@ def test_the_local_part_is_half_of_the_local_hybrids(make, spin):
             torch.testing.assert_close(found, whole / 2, rtol=1e-12, atol=1e-14)
 
 
+def test_one_electron_is_half_as_wrong_as_with_the_range_separated_hybrid():
+    rs, lh = halves()
+    both = RangeSeparatedLocalHybrid(rs, lh)
+    found = [violations.exact_exchange_violation(f) for f in (both, rs, lh)]
+    assert found[0] == pytest.approx(found[1] / 2, rel=1e-9) and found[1] > 0.1 > 1e-10 > found[2]
+
+
 def test_exact_exchange_is_the_mean():
     both = RangeSeparatedLocalHybrid(*halves())
     assert (both.omega, both.sr_fraction, both.lr_fraction) == (0.3, 0.6, 1.0)
