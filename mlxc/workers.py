@@ -82,10 +82,16 @@ def _cluster(local_cluster, workers: int, scheduler: str | None) -> Iterator[str
     import dask
 
     environment = "distributed.nanny.pre-spawn-environ"  # what is set when a process starts; the user's own comes first
-    with dask.config.set({environment: dask.config.get(environment) | KEEP_MEMORY}), \
-            local_cluster(n_workers=workers, threads_per_worker=1, memory_limit=None, dashboard_address=":0",
-                          silence_logs=logging.ERROR) as cluster:
-        yield cluster.scheduler_address
+    with dask.config.set({environment: dask.config.get(environment) | KEEP_MEMORY}):
+        cluster = local_cluster(n_workers=workers, threads_per_worker=1, memory_limit=None, dashboard_address=":0",
+                                silence_logs=logging.ERROR)
+        try:
+            yield cluster.scheduler_address
+        finally:
+            try:
+                cluster.close()
+            except TimeoutError:  # on a busy machine: what they computed is here, and they end with this process
+                logging.getLogger(__name__).warning("workers took too long to stop; nothing is lost")
 
 
 def _client(client, address: str):
