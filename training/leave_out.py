@@ -30,7 +30,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -229,15 +228,14 @@ def main():
         if args.elements and not args.model:
             parser.error("--elements needs --model, a functional fitted with CONFIG")
         divided = _divided(dataset, args)
+        fitted, begin = (trained_model(path) if path else None for path in (args.model, args.begin))
         member.make_densities(config, dataset, args.features, features.Settings.of(config))
-        if args.model:
-            fitted: Any = trained_model(args.model)
+        if fitted:
             found = estimated(config, dataset, fitted, args.features, divided, device)
             subsets = {t.id: t.group for t in dataset.targets} if args.elements else None
             print(table({id_: e for id_, e in found.items() if id_ not in TRAINED_ON}, subsets))
             return
         args.out.mkdir(parents=True, exist_ok=True)
-        begin: Any = trained_model(args.begin) if args.begin else None
         mark = identity(config=config, targets=dataset.targets, species=dataset.species, group=args.group,
                         begin=begin and fingerprint(args.begin))[:8]
         name = f"{config['model']['name']}-{mark}"
