@@ -10,7 +10,7 @@ names: they are one density, of which each record holds what its functional need
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from mlxc.errors import MlxcError
 from mlxc.xc.constraints import CLAIMS
 from mlxc.xc.mean_of_forms import RangeSeparatedLocalHybrid
 from training import calibrate, ensemble, features, fit, fit_dispersion, noncovalent
-from training.data import Dataset, Species
+from training.data import Species
 from training.dispersion import D4
 
 Energies = Mapping[str, float]
@@ -43,7 +43,7 @@ def energies(parts: Sequence[Any], species: Sequence[Species], folder: Path) -> 
     return mean([fit_dispersion.energies_without_dispersion(f, species, folder, _settings(f)) for f in parts])
 
 
-def member_energies(parts: Sequence[Any], species: Mapping[str, Species], folder: Path,
+def member_energies(parts: Sequence[Any], species: Collection[Species], folder: Path,
                     damping: dict[str, float]) -> list[dict[str, float]]:
     """Total energies by each member, Ha: of member m of all parts.
 
@@ -53,16 +53,8 @@ def member_energies(parts: Sequence[Any], species: Mapping[str, Species], folder
         folder: of the stored densities.
         damping: D4's parameters.
     """
-    found = [ensemble.energies(f, fit.prepare(f, species.values(), folder, damping, _settings(f))) for f in parts]
+    found = [ensemble.energies(f, fit.prepare(f, species, folder, damping, _settings(f))) for f in parts]
     return [mean(each) for each in zip(*found, strict=True)]
-
-
-def uncertainty(parts: Sequence[Any], dataset: Dataset, folder: Path, damping: dict[str, float]) -> dict[str, float]:
-    """The card's section [uncertainty], as `calibrate.calibration`, which has the other arguments."""
-    members = member_energies(parts, dataset.species, folder, damping)
-    usable = [t for t in dataset.targets if all(key in members[0] for key, _ in t.terms)]
-    errors = np.array([fit.residuals(usable, e) for e in members])
-    return calibrate.scaled(np.abs(errors.mean(0)), errors.std(0, ddof=1))
 
 
 def card(functional: RangeSeparatedLocalHybrid, parts: Sequence[Any], version: str) -> dict[str, Any]:
@@ -124,19 +116,16 @@ def averaged(paths: Sequence[Path], name: str, data: Path, folder: Path, out: Pa
     functional = RangeSeparatedLocalHybrid(parts[0], parts[1], name)
     species, targets = noncovalent.members(data)
     reactions = calibrate.reactions(data, trained_reactions(parts))
+    fields = card(functional, parts, version)
     found = energies(parts, list(species.values()), folder)
-    interactions = fit_dispersion.interactions(targets, found, D4(species[key] for key in found))
-    path = zoo.save(out, functional, card(functional, parts, version))
-
-    def write(damping: fit_dispersion.Damping, note: str):
-        fit_dispersion.rewrite_card(path, damping, note)
-
-    fit_dispersion.run(zoo.card(str(path)), interactions, write)
+    damping, note = fit_dispersion.run({}, fit_dispersion.interactions(targets, found, D4(species[k] for k in found)))
+    fields["dispersion"] = damping
+    fields["training"]["summary"] += f"; {note}"
     if functional.members > 1:
-        spread = uncertainty(parts, reactions, folder, zoo.card(str(path))["dispersion"])
+        members = member_energies(parts, reactions.species.values(), folder, damping)
+        fields["uncertainty"] = spread = calibrate.calibration(members, reactions.targets)
         log(", ".join(f"{key} {value}" for key, value in spread.items()))
-        zoo.rewrite(path, {"uncertainty": spread})
-    return path
+    return zoo.save(out, functional, fields)
 
 
 def _settings(model: Any) -> features.Settings:

@@ -13,7 +13,7 @@ correlation of σ and |r|, which no factor changes, and the part of the errors b
 import argparse
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,8 @@ from scipy.stats import spearmanr
 
 from mlxc import zoo
 from mlxc.errors import InvalidInput, MlxcError
-from mlxc.xc.functional import Learned
-from training import features, fit, select
-from training.data import PROJECT, Dataset
+from training import ensemble, features, fit, select
+from training.data import PROJECT, Dataset, Target
 from training.functionals import trained_model
 from training.sources import reference
 
@@ -51,25 +50,19 @@ def reactions(folder: Path, fitted: Collection[str] = ()) -> Dataset:
     return reference.reactions(folder / REACTIONS, [i for i in ids if i not in fitted])
 
 
-def calibration(functional: Learned, dataset: Dataset, folder: Path, damping: dict[str, float],
-                settings: features.Settings = features.STANDARD) -> dict[str, float]:
+def calibration(members: Sequence[Mapping[str, float]], targets: Sequence[Target]) -> dict[str, float]:
     """The card's section [uncertainty].
 
     Args:
-        functional: an ensemble.
-        dataset: reactions with references.
-        folder: of the stored densities.
-        damping: D4's parameters.
-        settings: of the densities.
+        members: total energies by each member of an ensemble, Ha.
+        targets: reactions with references; those count of which all species have an energy.
 
     Returns:
         ``scale``, ``reactions`` (how many), ``rank_correlation``, ``below_two_sigma`` (after scaling).
     """
-    prepared = fit.prepare(functional, dataset.species.values(), folder, damping, settings)
-    spread = select.spreads(functional, prepared, dataset.targets)
-    usable = fit.resolve(dataset.targets, prepared)
-    errors = np.abs(fit.residuals(usable, fit.energies(functional, prepared)))
-    return scaled(errors, np.array([spread[t.id] for t in usable]))
+    usable = [t for t in targets if all(key in members[0] for key, _ in t.terms)]
+    errors = np.array([fit.residuals(usable, energies) for energies in members])
+    return scaled(np.abs(errors.mean(0)), errors.std(0, ddof=1))
 
 
 def scaled(errors: np.ndarray, sigma: np.ndarray) -> dict[str, float]:
@@ -95,7 +88,9 @@ def main():
         select.require_members(functional)
         settings = features.Settings.read(args.config, functional.card)
         features.build(dataset.species, args.features, settings)
-        found = calibration(functional, dataset, args.features, functional.card["dispersion"], settings)
+        prepared = fit.prepare(functional, dataset.species.values(), args.features, functional.card["dispersion"],
+                               settings)
+        found = calibration(ensemble.energies(functional, prepared), dataset.targets)
         print(", ".join(f"{key} {value}" for key, value in found.items()))
         print("written:", zoo.rewrite(args.model, {"uncertainty": found}))
     except MlxcError as error:

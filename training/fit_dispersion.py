@@ -210,18 +210,27 @@ def main():
         if lost := sorted(set(species) - set(energies)):
             print(f"left out, not converged: {', '.join(lost)}")
         data = interactions(targets, energies, D4(species[key] for key in energies))
-        run(functional.card, data, None if args.dry_run else lambda damping, note: print(
-            "written:", rewrite_card(args.model, damping, note, args.out)))
+        damping, note = run(functional.card["dispersion"], data)
+        if not args.dry_run:
+            print("written:", rewrite_card(args.model, damping, note, args.out))
     except MlxcError as error:
         sys.exit(f"{parser.prog}: {error}")
 
 
-def run(card: zoo.Card, data: Interactions, write: Callable[[Damping, str], None] | None) -> Damping:
-    """Fits, prints parameters and tables, and hands the result to ``write``."""
+def run(before: Damping, data: Interactions) -> tuple[Damping, str]:
+    """Fits, and prints parameters and tables.
+
+    Args:
+        before: the parameters so far, a column of the tables; empty for none.
+        data: the interaction energies.
+
+    Returns:
+        The damping, and how it was found in a clause for the card.
+    """
     found = {key: round(value, 4) for key, value in fit_damping(data).items()}
     columns = {"without D4": data.errors(None)}
-    if card["dispersion"]:
-        columns["card"] = data.errors({"s9": 1.0} | card["dispersion"])
+    if before:
+        columns["card"] = data.errors({"s9": 1.0} | before)
     columns["fitted"] = data.errors(found)
     if len(data.sets()) > 1:
         columns["left out"] = leave_one_set_out(data)
@@ -231,10 +240,8 @@ def run(card: zoo.Card, data: Interactions, write: Callable[[Damping, str], None
     print(table(data, columns), list_members(data, columns), sep="\n\n")
     counts = ", ".join(f"{mask.sum()} of {name}" for name, mask in data.sets().items())
     error = np.mean(np.abs(columns["fitted"]))
-    if write is not None:
-        write(found, f"D4 damping fitted to {len(data.targets)} interaction energies ({counts}), mean absolute error "
-                     f"{error:.2f} kcal/mol")
-    return found
+    return found, (f"D4 damping fitted to {len(data.targets)} interaction energies ({counts}), mean absolute error "
+                   f"{error:.2f} kcal/mol")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import pytest
 
 from mlxc import zoo
 from mlxc.errors import InvalidModel
+from mlxc.units import KCAL
 from tests.training.conftest import SPECIES, TARGETS, TINY
 from tests.training.test_ensemble import DATASET, config
-from training import calibrate, ensemble
+from training import calibrate, ensemble, fit
 from training.data import Dataset
 from training.model_card import card
 
@@ -31,8 +32,15 @@ def test_two_thirds_of_normal_errors_lie_within_the_scaled_spread():
 
 def test_the_scale_is_that_of_the_reactions(functional, records):
     dataset = Dataset(SPECIES, [t for t in TARGETS if t.reference is not None])
-    found = calibrate.calibration(functional, dataset, records, config(3)["dispersion"], TINY)
+    damping = config(3)["dispersion"]
+    members = ensemble.energies(functional, fit.prepare(functional, SPECIES.values(), records, damping, TINY))
+    found = calibrate.calibration(members, dataset.targets)
+    values = KCAL * np.array([[sum(c * e[key] for key, c in t.terms) - t.reference for t in dataset.targets]
+                              for e in members])
+    assert found == calibrate.scaled(np.abs(values.mean(0)), values.std(0, ddof=1))
     assert found["reactions"] == len(dataset.targets) and found["scale"] > 0
+    fewer = [{key: energy for key, energy in e.items() if key != "He"} for e in members]
+    assert 0 < calibrate.calibration(fewer, dataset.targets)["reactions"] < len(dataset.targets)
 
 
 def test_the_card_keeps_everything_else(functional, tmp_path):
