@@ -6,6 +6,7 @@
 | exchange: omega, sr_fraction | | rs: ω of long-range exact exchange, bohr⁻¹; its fraction at short range |
 | exchange: local_omega, b_max | | lh: ω of the part that is mixed locally, bohr⁻¹, and the upper bound of b |
 | network: width, depth | | hidden units of a layer, and layers |
+| network: zeta2 | true, lh: false | whether unlike-spin correlation sees ζ² |
 | network: hole | false | whether b sees the exchange hole (lh) |
 | network: relaxed | [] | constraints that are left out, keys of `mlxc.xc.relaxed.RELAXABLE` |
 | dispersion: s6, s8, s9, a1, a2 | | D4's damping while the functional is fitted, a2 in bohr |
@@ -19,6 +20,7 @@
 | fit: memory_gb | 4 | what grid points may take in main memory; the rest is read from disk |
 | fit: mixed_precision | false | whether the networks are evaluated in single precision |
 | ensemble: members, scatter | 1, 1 | functionals of which it is the mean; scatter of their weights |
+| ensemble: variants | none | tables of [network], [tolerance] and [weight] for members in turn: `training.ensemble` |
 | tolerance, weight: a group of targets | none, 1 | where the loss turns linear, kcal/mol, and weight: `training.loss` |
 | penalty: a constraint | none | tolerance of a soft constraint, key of `training.loss.PENALTIES` |
 | data | | what is trained on, `training.data` |
@@ -39,11 +41,11 @@ from mlxc.zoo.store import untrained
 SECTIONS: dict[str, dict[str, type] | None] = {
     "model": {"name": str, "version": str, "kind": str, "description": str, "data": str},
     "exchange": {"omega": float, "sr_fraction": float, "local_omega": float, "b_max": float},
-    "network": {"width": int, "depth": int, "hole": bool, "relaxed": list},
+    "network": {"width": int, "depth": int, "zeta2": bool, "hole": bool, "relaxed": list},
     "dispersion": {"s6": float, "s8": float, "s9": float, "a1": float, "a2": float},
     "fit": {"seed": int, "ridge": float, "steps": int, "method": str, "linear": bool, "batch": int, "rate": float,
             "memory_gb": float, "mixed_precision": bool, "resample": int, "scatter": float},
-    "ensemble": {"members": int, "scatter": float},
+    "ensemble": {"members": int, "scatter": float, "variants": list},
     "tolerance": None,
     "weight": None,
     "penalty": None,
@@ -60,6 +62,9 @@ REQUIRED = {"model": ("name", "version", "kind", "description", "data"), "exchan
 
 #: Keys of [exchange] that each kind of functional has, its ω first.
 EXCHANGE = {"rs": ("omega", "sr_fraction"), "lh": ("local_omega", "b_max")}
+
+#: What members of an ensemble may differ in: keys of sections, all groups of targets where empty.
+VARIED: dict[str, tuple[str, ...]] = {"network": ("zeta2", "hole"), "tolerance": (), "weight": ()}
 
 #: Keys of [fit] that a method needs.
 METHODS: dict[str, tuple[str, ...]] = {"gauss_newton": (), "adam": ("batch", "rate")}
@@ -117,7 +122,28 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
                            "add it")
     _check_relaxed(config)
     untrained(kind, config["exchange"], config["network"], config["model"]["name"])  # what it refuses, now
+    _check_variants(config)
     return config
+
+
+def _check_variants(config: dict[str, Any]) -> None:
+    """Each variant of an ensemble is a configuration of the same form, and has no target that the others lack."""
+    for k, variant in enumerate(config.get("ensemble", {}).get("variants", [])):
+        where = f"[[ensemble.variants]] {k + 1}"
+        if not isinstance(variant, dict) or not all(isinstance(values, dict) for values in variant.values()):
+            raise InvalidInput(f"{where}: {variant!r}, expected sections such as tolerance = {{ fractional = 3.0 }}")
+        for section, keys in variant.items():
+            if section not in VARIED:
+                raise InvalidInput(f"{where} has [{section}]; members vary in {', '.join(VARIED)}")
+            known = VARIED[section] or tuple(config["tolerance"])
+            if unknown := [key for key in keys if key not in known]:
+                raise InvalidInput(f"{where}: [{section}] {unknown[0]}; members vary in {', '.join(known)}"
+                                   f"{did_you_mean(unknown[0], known)}")
+        try:
+            checked({s: v for s, v in config.items() if s != "ensemble"}
+                    | {s: config.get(s, {}) | values for s, values in variant.items()})
+        except InvalidInput as error:
+            raise InvalidInput(f"{where}: {error}") from None
 
 
 def _check_relaxed(config: dict[str, Any]) -> None:

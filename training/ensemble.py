@@ -3,7 +3,9 @@
 Member m of M starts from seed + m, and weighs every target with a random number of mean 1 and standard deviation
 ``scatter`` (section [ensemble]; 1, the Bayesian bootstrap, by default: `loss.resampled`), on the same densities as all
 others. Where the targets decide, the members agree; where they say nothing, the members differ. Whether their spread
-tells the error is measured, not assumed (`mlxc.bench.spread`).
+tells the error is measured, not assumed (`mlxc.bench.spread`). With ``variants``, members are in turn what the
+configuration says and what it says with the sections of each variant in it: what their networks see, and what the fit
+tolerates. Choices that the targets do not decide between are then members too, in place of one that is made.
 """
 
 import copy
@@ -15,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn.utils import parameters_to_vector
 
-from mlxc.xc.ensemble import Ensemble, combine
+from mlxc.xc.ensemble import Ensemble, combine, seeing
 from mlxc.xc.functional import Learned
 from training import fit, member
 from training.data import Dataset, Target
@@ -42,7 +44,7 @@ def fitted(config: Mapping[str, Any], dataset: Dataset, folder: Path, settings: 
         (functional, used, table) as `member.fitted`, of the mean.
     """
     size = config.get("ensemble", {}).get("members", 1)
-    starts = [None] * size if begin is None else [parameters(f) for f in members(begin)]
+    starts = [None] * size if begin is None else [parameters(f) for f in members(begin, config)]
     if size == 1:
         return member.fitted(config, dataset, folder, settings, log, out, starts[0], device)
     found = []
@@ -63,16 +65,33 @@ def parameters(functional: Learned) -> np.ndarray:
 
 def member_config(config: Mapping[str, Any], m: int) -> dict[str, Any]:
     """The configuration of member m by itself."""
-    rest = {section: values for section, values in config.items() if section != "ensemble"}
+    variants = [{}, *config["ensemble"].get("variants", [])]
+    own = varied(config, variants[m % len(variants)])
     drawn = {"seed": config["fit"]["seed"] + m, "resample": m, "scatter": config["ensemble"].get("scatter", 1.0)}
-    return rest | {"fit": config["fit"] | drawn}
+    return own | {"fit": config["fit"] | drawn}
 
 
-def members(functional: Learned) -> Sequence[Learned]:
-    """The members of a mean, or the functional itself, as copies whose parameters are free."""
+def varied(config: Mapping[str, Any], variant: Mapping[str, Mapping]) -> dict[str, Any]:
+    """A configuration without [ensemble], with what a variant has in its sections."""
+    alone = {section: values for section, values in config.items() if section != "ensemble"}
+    return alone | {section: alone.get(section, {}) | values for section, values in variant.items()}
+
+
+def members(functional: Learned, config: Mapping[str, Any] | None = None) -> Sequence[Learned]:
+    """The members of a mean, or the functional itself, as copies whose parameters are free.
+
+    Args:
+        functional: the mean.
+        config: that it was fitted with; each member's networks then see what they saw in their fit, and those of the
+            mean otherwise.
+
+    Raises:
+        InvalidInput: a member sees more than the configuration gives it.
+    """
     if not isinstance(functional, Ensemble):
         return [copy.deepcopy(functional).requires_grad_(True)]
-    return [functional.member(m).requires_grad_(True) for m in range(functional.members)]
+    found = [functional.member(m).requires_grad_(True) for m in range(functional.members)]
+    return found if config is None else [seeing(f, member_config(config, m)["network"]) for m, f in enumerate(found)]
 
 
 def energies(functional: Learned, prepared: Mapping[str, fit.Energies]) -> list[dict[str, float]]:

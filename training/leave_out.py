@@ -146,7 +146,7 @@ def estimated(config: Mapping, dataset: Dataset, functional: Learned, folder: Pa
         device: where energies and slopes are computed.
     """
     settings, found = features.Settings.of(dict(config)), []
-    for m, part in enumerate(ensemble.members(functional)):
+    for m, part in enumerate(ensemble.members(functional, config)):
         own = ensemble.member_config(config, m) if functional.members > 1 else config
         prepared, targets = member.prepared(own, dataset, part, folder, settings, device)
         usable = fit.resolve(targets, prepared)

@@ -37,7 +37,7 @@ def card(config: Mapping, functional: Learned, dataset: Dataset, used: Sequence[
     return model | {
         "claims": [law for law in CLAIMS[model["kind"]] if law not in broken(config["network"].get("relaxed", ()))],
         "exchange": config["exchange"] | exact,
-        "network": config["network"],
+        "network": functional.network,
         "dispersion": config["dispersion"],
         "domain": {
             "elements": sorted({a[0] for s in whole for a in s.atoms}, key=lambda e: data.nuclear_charge(e)),
@@ -54,5 +54,6 @@ def card(config: Mapping, functional: Learned, dataset: Dataset, used: Sequence[
             "fit": config["fit"],
             "features": asdict(settings) | {"omegas": list(settings.omegas)},
         } | {name: config[name] for name in ("weight", "penalty") if name in config}
+        | {name: config["ensemble"][name] for name in ("variants",) if name in config.get("ensemble", {})}
         | ({"leakage": dataset.leakage} if dataset.leakage else {}),
     }

@@ -1,19 +1,21 @@
-"""The mean of several functionals of one form, which differ in their parameters:
+"""The mean of several functionals of one form, which differ in their parameters and in what their networks see:
 
     E_xc = (1/M) Σ_m E_xc[θ_m]
 
 What does not depend on the parameters (variables of the density, energies of the uniform gas, hard factors) is
 computed once; the networks of all members are evaluated together, and what follows from their outputs has a leading
-axis of members until a term's energy is averaged. For a local hybrid that is the mean of the products b_m (e_m − e_HF),
+axis of members until a term's energy is averaged. An input that a member does not see has weights of zero there. For a
+local hybrid that is the mean of the products b_m (e_m − e_HF),
 not the product of means. Every law of `constraints` that holds for each member holds for the mean: they are all linear
 in the energy, or bounds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from mlxc.errors import InvalidInput
 from mlxc.xc.density import Density
@@ -90,8 +92,8 @@ def combine(functionals: Sequence[Learned], name: str) -> Ensemble:
     """The mean of functionals, which `mlxc.zoo.save` writes into one model file.
 
     Args:
-        functionals: two or more of one form: class, exact exchange and size of the networks; their parameters are
-            copied.
+        functionals: two or more of one form: class, exact exchange, width and depth of the networks; their parameters
+            are copied.
         name: the mean's name in PySCF.
 
     Raises:
@@ -106,8 +108,30 @@ def combine(functionals: Sequence[Learned], name: str) -> Ensemble:
         if (found := _form(f)) != (expected := _form(functionals[0])):
             raise InvalidInput(f"the functionals differ in form: {f.name} is {found}, {functionals[0].name} is "
                                f"{expected}; members may differ in their parameters only")
-    return MEANS[type(functionals[0])](functionals, name)
+    seen = {key: any(getattr(f, key, False) for f in functionals) for key in ("zeta2", "hole")}
+    return MEANS[type(functionals[0])]([seeing(f, f.network | seen) for f in functionals], name)
+
+
+def seeing(functional: Learned, network: Mapping) -> Learned:
+    """The same functional with networks that have more inputs, or fewer.
+
+    Args:
+        functional: its parameters are copied.
+        network: as that of its form; further inputs get weights of zero, and those of inputs that go have to be zero.
+
+    Raises:
+        InvalidInput: the functional sees what the network lacks.
+    """
+    made, found = type(functional)(functional.exchange, network, functional.name), functional.state_dict()  # type: ignore[arg-type]
+    for key, wanted in made.state_dict().items():
+        more = wanted.shape[-1] - found[key].shape[-1]
+        if more < 0 and found[key][..., more:].any():
+            raise InvalidInput(f"{functional.name} has networks {functional.network}, which see more than {network}")
+        found[key] = pad(found[key], (0, more))
+    made.load_state_dict(found)
+    return made.requires_grad_(next(functional.parameters()).requires_grad)
 
 
 def _form(functional: Learned) -> str:
-    return f"{type(functional).__name__}({functional.exchange}, {functional.network})"
+    size = {key: functional.network[key] for key in ("width", "depth")}
+    return f"{type(functional).__name__}({functional.exchange}, {size})"

@@ -17,7 +17,9 @@ The exact exchange energies come from the host program, e_xσ^{SR,HF}(r) from `m
 with the variables of `features`, the uniform-gas energies of `reference.lda` and `reference.attenuation`, and N_1 and
 N_2 the outputs of one network for each of F, G^ss and G^os. u = w = 0 in the uniform gas, so F = G = 1 there whatever
 the networks say; 1 − κ < F < 1 + κ (Lieb–Oxford, κ = 0.804) and 0 < G < 2 everywhere else. G^os of `mlxc_rs` sees ζ²
-too; in a local hybrid it would learn from atoms, the only open shells of the training set, what is wrong for radicals.
+too; that of `mlxc_lh` in two of five members. What ζ² says of open shells is learned from atoms, the only ones in the
+training set: it straightens fractional charges, and binds radicals too weakly where its absence binds them too strongly
+(docs/decisions.md, 37).
 
 q is 1 where one orbital is occupied (`constraints.one_electron`): there `mlxc_lh` is Hartree–Fock, in the energy, the
 potential and the response. 1 − w_σ = 2 (τ_σ − τ_Wσ)/(τ_σ + τ_UEGσ) is 0 for one orbital and 1 in the uniform gas, as
@@ -76,14 +78,14 @@ class Learned(nn.Module):
         local_omega: ω of the learned short-range exchange, bohr⁻¹.
         exchange, network: what it was made with; two functionals are of one form where class and both are equal.
         members: how many functionals it is the mean of, see `mlxc.xc.ensemble`.
-        unlike_inputs: how many of u, w, r, ζ² unlike-spin correlation sees.
+        zeta2: whether unlike-spin correlation sees ζ², beside u, w and r; what it does unless ``network`` says.
         kind: the form's name on a model card.
     """
 
     xc_type = "MGGA"
     kind: str
     members = 1
-    unlike_inputs = 4
+    zeta2 = True
     omega: float
     sr_fraction: float
     exchange: dict[str, float]
@@ -91,11 +93,13 @@ class Learned(nn.Module):
     def __init__(self, local_omega: float, network: dict, name: str):
         super().__init__()
         self.name, self.local_omega = name, local_omega
-        self.network = size = {"width": network["width"], "depth": network["depth"]}
+        size = {"width": network["width"], "depth": network["depth"]}
+        self.zeta2 = network.get("zeta2", type(self).zeta2)
+        self.network = size | ({"zeta2": self.zeta2} if self.zeta2 != type(self).zeta2 else {})
         self.networks = nn.ModuleDict({
             "exchange": Network(3, (1.0, 0.0), **size),
             "same_spin": Network(3, (-1.0, 0.0), **size),
-            "opposite_spin": Network(self.unlike_inputs, (-1.0, 0.0), **size),
+            "opposite_spin": Network(4 if self.zeta2 else 3, (-1.0, 0.0), **size),
         })
 
     @property
@@ -160,7 +164,7 @@ class Learned(nn.Module):
             e_c = gate * factor * e_same[spin] * self.like_spin_factor(x)
             yield Term("same_spin", e_c, x.u, x.w, torch.stack((x.u, x.w, x.r), -1), 1.0)
         x = x_total
-        inputs = torch.stack((x.u, x.w, x.r, zeta2)[:self.unlike_inputs], -1)
+        inputs = torch.stack((x.u, x.w, x.r, zeta2) if self.zeta2 else (x.u, x.w, x.r), -1)
         yield Term("opposite_spin", gate * e_ab, x.u, x.w, inputs, 1.0)
 
 
@@ -178,7 +182,7 @@ class RangeSeparated(Learned):
 
     Args:
         exchange: ``omega`` in bohr⁻¹ and ``sr_fraction``, the constant fraction a of short-range exact exchange.
-        network: ``width`` and ``depth`` of the three networks.
+        network: ``width`` and ``depth`` of the three networks, ``zeta2`` as `Learned`.
         name: the functional's name in PySCF.
     """
 
@@ -214,19 +218,20 @@ class LocalHybrid(Learned):
 
     Args:
         exchange: ``local_omega`` in bohr⁻¹, the range of what is replaced, and ``b_max``, the bound of b.
-        network: ``width`` and ``depth`` of the four networks; ``hole``: whether b_σ sees h_σ and h.
+        network: ``width`` and ``depth`` of the four networks; ``zeta2`` as `Learned`; ``hole``: whether b_σ sees h_σ
+            and h.
         name: the functional's name in PySCF.
     """
 
     kind = "lh"
-    omega, sr_fraction, unlike_inputs = 0.0, 1.0, 3
+    omega, sr_fraction, zeta2 = 0.0, 1.0, False
 
     def __init__(self, exchange: dict, network: dict, name: str = "mlxc_lh"):
         super().__init__(float(exchange["local_omega"]), network, name)
         self.b_max = float(exchange["b_max"])
         self.exchange = {"local_omega": self.local_omega, "b_max": self.b_max}
         self.hole = bool(network.get("hole", False))
-        self.networks["mixing"] = Network(5 if self.hole else 3, (0.0,), **self.network)
+        self.networks["mixing"] = Network(5 if self.hole else 3, (0.0,), network["width"], network["depth"])
         self.network |= {"hole": True} if self.hole else {}
         self.double()
 

@@ -60,13 +60,15 @@ class RangeSeparatedLocalHybrid(nn.Module):
         if (type(rs), type(lh)) not in ((RangeSeparated, LocalHybrid), (RangeSeparatedEnsemble, LocalHybridEnsemble)):
             raise InvalidInput(f"the mean of {type(rs).__name__} and {type(lh).__name__}: expected a range-separated "
                                "and a local hybrid that obey every constraint, or an ensemble of each")
-        if rs.members != lh.members or rs.network != lh.network:
+        sizes = [(f.members, f.network["width"], f.network["depth"]) for f in (rs, lh)]
+        if sizes[0] != sizes[1] or lh.hole or not rs.zeta2:
             raise InvalidInput(f"{rs.name} has {rs.members} members of {rs.network}, {lh.name} {lh.members} of "
-                               f"{lh.network}: expected equally many, of one size")
+                               f"{lh.network}: expected equally many, of one size, the first with ζ², the second "
+                               "without the exchange hole")
         self.rs, self.lh, self.name = rs, lh, name
         self.omega, self.local_omega = rs.omega, lh.local_omega
         self.sr_fraction, self.b_max = (1 + rs.sr_fraction) / 2, lh.b_max / 2
-        self.members, self.network = rs.members, rs.network
+        self.members, self.network = rs.members, lh.network
         self.exchange = {key: getattr(self, key) for key in ("omega", "sr_fraction", "local_omega", "b_max")}
 
     @property

@@ -32,7 +32,7 @@ def test_every_section_and_key_is_explained():
 
 @pytest.mark.parametrize("section, key, value, reason", [
     ("fit", "riddge", 1.0, r"\[fit\] has no key riddge; .* did you mean ridge\?"),
-    ("network", "dept", 1, r"\[network\] has no key dept; it has width, depth, hole, relaxed; did you mean depth\?"),
+    ("network", "dept", 1, r"\[network\] has no key dept; it has width, depth, zeta2, .*; did you mean depth\?"),
     ("exchange", "omega", 0.3, r"\[exchange\] omega is not for kind 'lh', which has local_omega, b_max"),
     ("fit", "steps", "50", r"\[fit\] steps is '50', expected an integer"),
     ("fit", "steps", 5.5, r"\[fit\] steps is 5.5, expected an integer"),
@@ -71,6 +71,23 @@ def test_the_exchange_hole_is_for_local_hybrids():
 def test_what_would_end_the_fit_after_its_densities_is_refused_before(change, reason):
     with pytest.raises(InvalidInput, match=reason):
         configuration.checked(copy.deepcopy(shipped()) | change)
+
+
+@pytest.mark.parametrize("variant, reason", [
+    ("fractional", r": 'fractional', expected sections such as tolerance"),
+    ({"tolerance": 3.0}, r": .*expected sections such as"),
+    ({"exchange": {"b_max": 1.0}}, r" has \[exchange\]; members vary in network, tolerance, weight"),
+    ({"network": {"width": 5}}, r": \[network\] width; members vary in zeta2, hole"),
+    ({"network": {"zeta": True}}, r": \[network\] zeta; members vary in zeta2, hole; did you mean zeta2\?"),
+    ({"network": {"zeta2": 1}}, r": \[network\] zeta2 is 1, expected true or false"),
+    ({"tolerance": {"fractionl": 3.0}}, r": \[tolerance\] fractionl; members vary in .*; did you mean fractional\?"),
+    ({"tolerance": {"curvature": 3.0}}, r": \[tolerance\] curvature; members vary in atomisation"),
+])
+def test_members_of_an_ensemble_vary_in_what_leaves_them_one_form(variant, reason):
+    config = copy.deepcopy(shipped())
+    config["ensemble"]["variants"] = [variant]
+    with pytest.raises(InvalidInput, match=rf"\[\[ensemble\.variants\]\] 1{reason}"):
+        configuration.checked(config)
 
 
 def test_a_penalty_is_for_a_constraint_that_is_relaxed():

@@ -5,11 +5,13 @@ import tomllib
 import numpy as np
 import pytest
 
+from mlxc.errors import InvalidInput
 from mlxc.xc.ensemble import Ensemble
 from tests.training.conftest import SPECIES, TARGETS, TINY
 from tests.training.test_train import CONFIG
 from training import configuration, ensemble, fit, loss, member
 from training.data import Dataset
+from training.model_card import card
 
 DATASET = Dataset(SPECIES, TARGETS)
 
@@ -57,6 +59,43 @@ def test_it_goes_on_from_its_members(mean, records):
     again = ensemble.fitted(still, DATASET, records, TINY, begin=mean, log=lambda _: None)[0]
     for a, b in zip(again.parameters(), mean.parameters(), strict=True):
         np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+
+
+@pytest.fixture(scope="module")
+def various(records):
+    """Three members, the second without ζ² and with another tolerance: the configuration, and their mean."""
+    found = config(3)
+    found["ensemble"]["variants"] = [{"network": {"zeta2": False}, "tolerance": {"atomisation": 0.5}}]
+    found = configuration.checked(found)
+    return found, ensemble.fitted(found, DATASET, records, TINY, log=lambda _: None)[0]
+
+
+def test_members_take_turns_with_the_variants(various, records):
+    found, whole = various
+    own = [ensemble.member_config(found, m) for m in range(3)]
+    assert [c["tolerance"]["atomisation"] for c in own] == [3.0, 0.5, 3.0]
+    assert [c["network"].get("zeta2", True) for c in own] == [True, False, True]
+    assert not any("ensemble" in c for c in own) and found["tolerance"]["atomisation"] == 3.0
+    for c, part in zip(own, ensemble.members(whole, found), strict=True):
+        alone = member.fitted(c, DATASET, records, TINY, log=lambda _: None)[0]
+        assert alone.network == part.network and np.array_equal(ensemble.parameters(alone), ensemble.parameters(part))
+    assert not whole.networks["opposite_spin"].hidden[0].weight[1, :, 3].any()
+
+
+def test_they_go_on_with_what_they_saw(various, records):
+    found, whole = various
+    again = ensemble.fitted(found, DATASET, records, TINY, begin=whole, log=lambda _: None)[0]
+    assert not again.networks["opposite_spin"].hidden[0].weight[1, :, 3].any()
+    assert not np.array_equal(ensemble.parameters(again), ensemble.parameters(whole))
+    with pytest.raises(InvalidInput, match="which see more than"):
+        ensemble.members(whole, found | {"network": found["network"] | {"zeta2": False}})
+
+
+def test_the_card_tells_the_variants(various):
+    found, whole = various
+    fields = card(found, whole, DATASET, TARGETS, TINY)
+    assert fields["training"]["variants"] == found["ensemble"]["variants"]
+    assert "zeta2" not in fields["network"]  # which an rs sees unless the card says otherwise
 
 
 def test_random_weights_have_mean_one_and_belong_to_their_seed():

@@ -9,12 +9,15 @@ from mlxc.testing import assert_closed_shell_consistent, assert_derivative, asse
 from mlxc.xc import constraints, pointwise, violations
 from mlxc.xc.density import Density, variables_from_rows
 from mlxc.xc.derivatives import xc_rows
-from mlxc.xc.ensemble import combine
+from mlxc.xc.ensemble import combine, seeing
 from mlxc.xc.network import Network, StackedNetwork
+from mlxc.zoo.store import untrained
 from tests.densities import sampled
-from tests.functionals import random_functional, random_local_hybrid
+from tests.functionals import random_functional, random_local_hybrid, randomised
 
 MAKE = {"rs": random_functional, "lh": random_local_hybrid}
+
+EXCHANGE = {"rs": {"omega": 0.3, "sr_fraction": 0.2}, "lh": {"local_omega": 0.5, "b_max": 2.0}}
 
 kinds = pytest.mark.parametrize("kind", MAKE)
 spins = pytest.mark.parametrize("spin", (0, 1))
@@ -105,6 +108,31 @@ def test_spins_are_equal_and_potentials_derivatives(kind):
     assert_spin_symmetric(whole, variables_from_rows(rows(1)))
     assert_closed_shell_consistent(whole, variables_from_rows(rows(0)))
     assert_derivative(whole, variables_from_rows(rows(1)[..., :20]), 1)
+
+
+@pytest.mark.parametrize("kind, seen", [("rs", {"zeta2": False}), ("lh", {"zeta2": True}), ("lh", {"hole": True}),
+                                        ("lh", {"zeta2": True, "hole": True})])
+def test_members_may_see_different_things(kind, seen):
+    """The mean has every input that one of them sees, and each member is what it was, with its laws."""
+    size = {"width": 3, "depth": 1}
+    alone = [randomised(lambda network=network: untrained(kind, EXCHANGE[kind], network, "x"), 0.4, seed)
+             for seed, network in enumerate((size, size | seen, size))]
+    whole, density = combine(alone, "mean"), violations.sampled_density(200)
+    assert (whole.zeta2, getattr(whole, "hole", False)) == (kind == "rs" or "zeta2" in seen, "hole" in seen)
+    torch.testing.assert_close(whole.member_edens(density), torch.stack([f.edens(density) for f in alone]),
+                               rtol=1e-12, atol=0)
+    if kind == "lh":
+        exact = violations.any_exact_exchange(density)
+        torch.testing.assert_close(whole.member_replacement(density, exact),
+                                   torch.stack([f.replacement(density, exact) for f in alone]), rtol=1e-10, atol=1e-13)
+    assert {m.id: m.violation for m in constraints.measure(whole) if m.claimed and not m.ok} == {}
+    for m, f in enumerate(alone):
+        again = seeing(whole.member(m), f.network | {"zeta2": f.zeta2})
+        assert again.network == f.network and again.networks.keys() == f.networks.keys()
+        assert all(torch.equal(value, f.state_dict()[key]) for key, value in again.state_dict().items())
+    odd, lacking = (0, 1) if kind == "rs" else (1, 0)
+    with pytest.raises(InvalidInput, match="which see more than"):
+        seeing(whole.member(odd), alone[lacking].network)
 
 
 @kinds

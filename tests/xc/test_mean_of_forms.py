@@ -12,6 +12,7 @@ from mlxc.xc.derivatives import xc_rows
 from mlxc.xc.ensemble import combine
 from mlxc.xc.mean_of_forms import RangeSeparatedLocalHybrid
 from mlxc.xc.relaxed import RelaxedRangeSeparated
+from mlxc.zoo.store import untrained
 from tests.densities import sampled
 from tests.functionals import random_functional, random_local_hybrid
 
@@ -130,6 +131,8 @@ def test_it_is_made_from_what_a_card_says(members):
     (lambda: (relaxed(), halves()[1]), "the mean of RelaxedRangeSeparated and LocalHybrid"),
     (lambda: (random_functional(width=5), halves()[1]), "'width': 5"),
     (lambda: (halves()[0], random_local_hybrid()), "'hole': True"),
+    (lambda: (untrained("rs", {"omega": 0.3, "sr_fraction": 0.2}, halves()[0].network | {"zeta2": False}, "x"),
+              halves()[1]), "'zeta2': False.* the first with ζ²"),
     (lambda: (several()[0], combine([halves()[1]] * 2, "two")), "has 3 members .* two 2 of"),
 ])
 def test_what_has_no_mean_is_refused(make, reason):
