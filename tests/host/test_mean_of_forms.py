@@ -9,7 +9,7 @@ from mlxc.errors import Unsupported
 from mlxc.host import seam
 from mlxc.xc.mean_of_forms import RangeSeparatedLocalHybrid
 from tests.functionals import random_functional, random_local_hybrid
-from tests.host.support import WATER
+from tests.host.support import WATER, converged, derivative, direction, moved
 
 KINDS = {
     "RKS": lambda xc: dft.RKS(ion(), xc=xc),
@@ -100,6 +100,37 @@ def test_forces_are_the_means(kind):
         found.append(each.nuc_grad_method().kernel(mo_energy=levels, mo_coeff=c, mo_occ=mf.mo_occ))
     np.testing.assert_allclose(found[0], np.mean(found[1:], axis=0), rtol=0, atol=1e-7)
     assert np.abs(found[1] - found[2]).max() > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ("RKS", "ROKS", "PCM"))
+def test_forces_that_follow_the_grid_are_derivatives_of_the_energy(kind):
+    mol = gto.M(atom="He 0 0 0; H 0.1 0.2 0.77", basis="6-31g", charge=int(kind != "ROKS"), spin=int(kind == "ROKS"),
+                verbose=0)
+
+    def calculation(mol):
+        mf = dft.ROKS(mol, xc=BOTH) if kind == "ROKS" else dft.RKS(mol, xc=BOTH)
+        return converged(mlxc.set_local_exchange(mf.PCM() if kind == "PCM" else mf, grid_level=0))
+
+    step = direction(mol.natm, 3)
+    numeric = derivative(lambda t: calculation(moved(mol, t * step)).e_tot, 5e-3)
+    force = calculation(mol).nuc_grad_method().set(grid_response=True).kernel()
+    # PCM solves for its surface charges less tightly than the others
+    assert np.vdot(force, step) == pytest.approx(numeric, abs=1e-5 if kind == "PCM" else 1e-7)
+
+
+def test_polarizability_is_the_second_derivative_in_a_field():
+    mol = ion()
+    dipole, core = mol.intor_symmetric("int1e_r"), mol.intor("int1e_kin") + mol.intor("int1e_nuc")
+
+    def moment(field: float) -> np.ndarray:
+        mf = dft.RKS(mol, xc=BOTH)
+        mf.get_hcore = lambda *_: core + field * dipole[2]
+        return np.einsum("xij,ij->x", dipole, small(mf).run(conv_tol=1e-12, conv_tol_grad=1e-8).make_rdm1())
+
+    found = mlxc.polarizability(small(dft.RKS(mol, xc=BOTH)).run(conv_tol=1e-12, conv_tol_grad=1e-8))
+    np.testing.assert_allclose(found[2], -derivative(moment, 4e-3), rtol=0, atol=1e-6)
+    assert found[2, 2] > 0.1
 
 
 def test_second_order_scf_and_excitations_agree_with_it():
