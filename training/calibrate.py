@@ -24,7 +24,6 @@ from mlxc import zoo
 from mlxc.errors import InvalidInput, MlxcError
 from training import ensemble, features, fit, select
 from training.data import PROJECT, Dataset, Target
-from training.functionals import trained_model
 from training.sources import reference
 
 #: The reactions, and the reference file that holds them.
@@ -82,7 +81,7 @@ def main():
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
     args = parser.parse_args()
     try:
-        functional: Any = trained_model(args.model)
+        functional: Any = zoo.load(str(args.model))
         leakage = functional.card.get("training", {}).get("leakage", {})
         dataset = reactions(args.data, leakage.get("trained_reactions", ()))
         select.require_members(functional)

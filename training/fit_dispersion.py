@@ -29,7 +29,6 @@ from mlxc.zoo.card import read_card
 from training import features, fit, noncovalent
 from training.data import Species, Target
 from training.dispersion import D4, NO_DISPERSION
-from training.functionals import trained_model
 
 #: The fitted parameters with their bounds (a2 in bohr); beyond them, damping is no damping or all there is.
 BOUNDS = {"s8": (0.0, 5.0), "a1": (0.0, 1.0), "a2": (1.0, 8.0)}
@@ -203,7 +202,7 @@ def main():
     parser.add_argument("--dry-run", action="store_true", help="print the tables, write nothing")
     args = parser.parse_args()
     try:
-        functional: Any = trained_model(args.model)
+        functional: Any = zoo.load(str(args.model))
         species, targets = noncovalent.members(args.data)
         energies = energies_without_dispersion(functional, list(species.values()), args.features,
                                                  features.Settings.read(args.config, functional.card))

@@ -1,8 +1,6 @@
 """The functional that makes the densities: PySCF's or mlxc's, by name or as a model file."""
 
 import hashlib
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pyscf.dft import libxc
@@ -10,7 +8,6 @@ from pyscf.dft import libxc
 from mlxc import zoo
 from mlxc.errors import InvalidInput
 from mlxc.host import seam
-from mlxc.zoo.store import KINDS
 
 
 def functional_of(xc: str):
@@ -30,21 +27,6 @@ def functional_of(xc: str):
         raise InvalidInput(f"neither PySCF nor mlxc has a functional {xc!r} ({error}): give a name such as wb97x, "
                            f"{', '.join(zoo.names())}, or the path of a model card") from error
     return None
-
-
-def trained_model(path: str | Path) -> Any:
-    """A model of a form that is fitted.
-
-    Raises:
-        InvalidInput: it is the mean of two forms, which is made of its parts (`training.average`).
-        UnknownFunctional, InvalidModel: as `mlxc.zoo.load`.
-    """
-    functional: Any = zoo.load(str(path))
-    if functional.kind not in KINDS:
-        parts = ", ".join(functional.card["training"].get("parts", {}))
-        raise InvalidInput(f"{functional.name} is of kind {functional.kind!r}, which is not fitted itself: give one of "
-                           f"its parts ({parts}), and make the mean anew with training.average")
-    return functional
 
 
 def fingerprint(xc: str) -> str:

@@ -34,7 +34,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mlxc import files
+from mlxc import files, zoo
 from mlxc.bench.sets.reactions import TRAINED_ON
 from mlxc.errors import InvalidInput, MlxcError
 from mlxc.xc.functional import Learned
@@ -43,7 +43,7 @@ from training.checkpoint import identity
 from training.data import Dataset, Species, Target, refuse_unknown
 from training.device import CPU, add_option, chosen
 from training.fingerprint import Fingerprint, same
-from training.functionals import fingerprint, trained_model
+from training.functionals import fingerprint
 from training.leakage import OPEN_OR_CHARGED
 from training.objective import Objective, theta
 
@@ -228,7 +228,7 @@ def main():
         if args.elements and not args.model:
             parser.error("--elements needs --model, a functional fitted with CONFIG")
         divided = _divided(dataset, args)
-        fitted, begin = (trained_model(path) if path else None for path in (args.model, args.begin))
+        fitted, begin = (zoo.load(path) if path else None for path in (args.model, args.begin))
         member.make_densities(config, dataset, args.features, features.Settings.of(config))
         if fitted:
             found = estimated(config, dataset, fitted, args.features, divided, device)

@@ -26,7 +26,6 @@ from mlxc.xc.functional import Learned
 from training import configuration, data, ensemble, features, fit, loss, member
 from training.data import Dataset
 from training.device import CPU, add_option, chosen
-from training.functionals import trained_model
 from training.model_card import card
 
 #: Error of a target one of whose species does not converge, in units of its tolerance.
@@ -72,7 +71,7 @@ def refine(config: Mapping[str, Any], dataset: Dataset, model: Path, folder: Pat
     """
     best, lowest = model, np.inf
     for number in range(rounds + 1):
-        functional: Any = trained_model(model)
+        functional: Any = zoo.load(str(model))
         settings, failed = own_densities(config, dataset, model, folder, workers)
         found = measured(config, dataset, functional, folder, settings, device, failed)
         log("\n".join([f"round {number}: merit {found.merit:.4f}, not converged: {', '.join(found.failures) or 'none'}",

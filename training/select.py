@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
+from mlxc import zoo
 from mlxc.errors import InvalidInput, MlxcError
 from mlxc.units import KCAL
 from mlxc.xc.functional import Learned
 from training import configuration, data, ensemble, features, fit, manifest, novelty
 from training.data import Dataset, Species, Target
 from training.fingerprint import Fingerprint
-from training.functionals import trained_model
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def main():
         options, settings = data.config_options(config), features.Settings.of(config)
         pool = manifest.dataset(manifest.read(args.pool), options["basis"], options["diffuse_basis"])
         trained = data.from_config(config, args.data).species.values()
-        functional = trained_model(args.model)
+        functional = zoo.load(str(args.model))
         require_members(functional)
         features.build(pool.species, args.features, settings)
         prepared = fit.prepare(functional, pool.species.values(), args.features, config["dispersion"], settings)

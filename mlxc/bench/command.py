@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 #: Functionals that are compared when none are named.
-DEFAULT = "mlxc_rslh,mlxc_lh,mlxc_rs,wb97m_v,b3lyp,r2scan,pbe,hf"
+DEFAULT = "mlxc_lh,mlxc_rs,wb97m_v,b3lyp,r2scan,pbe,hf"
 
 
 @click.group()

@@ -225,7 +225,7 @@ def set_local_exchange(mf, grid_level: int = Settings.grid_level, auxbasis: str 
         InvalidInput: a wrong level, an auxiliary basis that lacks an element, or ``mf`` has no local exchange.
     """
     if seam.local_hybrid(getattr(mf, "xc", None)) is None:
-        raise InvalidInput(f"xc = {getattr(mf, 'xc', None)!r} has no local exchange: choose mlxc_lh or mlxc_rslh")
+        raise InvalidInput(f"xc = {getattr(mf, 'xc', None)!r} has no local exchange: choose mlxc_lh")
     settings = Settings(grid_level, auxbasis)
     auxiliary(mf.mol, auxbasis)
     ni = mf._numint.copy()  # copies of mf share theirs

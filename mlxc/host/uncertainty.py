@@ -24,6 +24,7 @@ from mlxc.host.arrays import parallel_map, to_torch
 from mlxc.host.ks import require_result
 from mlxc.xc.density import Density, variables_from_rows
 from mlxc.xc.derivatives import CHUNK, RHO_CUTOFF
+from mlxc.xc.ensemble import Ensemble
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,7 @@ def xc_uncertainty(mf) -> Uncertainty:
         Unsupported: two-component orbitals, a periodic system, a GPU object.
     """
     entry = seam.search(mf.xc)
-    if entry is None or getattr(functional := entry.functional, "members", 1) < 2:
+    if entry is None or not isinstance(functional := entry.functional, Ensemble):
         known = [name for name in zoo.names() if zoo.card(name)["ensemble"]]
         raise InvalidInput(f"xc = {mf.xc!r} has no members to tell an uncertainty from; models with members: "
                            f"{', '.join(known) or 'none is shipped, mlxc.xc.ensemble.combine makes them'}")
@@ -120,7 +121,7 @@ def xc_uncertainty(mf) -> Uncertainty:
     return Uncertainty(entry.name, (mf.e_tot + found - found.mean()).numpy(), scale)
 
 
-def _semilocal(mf, functional) -> Tensor:
+def _semilocal(mf, functional: Ensemble) -> Tensor:
     """∫ of each member's `edens` on PySCF's grid, (M,), Ha."""
     ni, mol, grids = mf._numint, mf.mol, mf.grids
     dm = np.asarray(mf.make_rdm1())

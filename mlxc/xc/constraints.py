@@ -124,10 +124,10 @@ CONSTRAINTS = (
 _LOCAL_HYBRID = ["one_electron_exchange", "one_electron_fock", "one_electron_scf", "one_electron_response",
                  "hydrogenic_ions", "fractional_hydrogen"]
 
-#: What all kinds obey: the rest of the table above, and of `mlxc.host.physics`.
+#: What both kinds obey: the rest of the table above, and of `mlxc.host.physics`.
 _BOTH = [c.id for c in CONSTRAINTS if c.id not in _LOCAL_HYBRID]
 _BOTH += ["asymptotic_potential", "one_electron_energy", "size_consistency", "ion_and_molecule", "spin_flip",
           "closed_shell", "rotation_invariance", "forces", "bound_anions"]
 
 #: Constraints that a kind of functional carries.
-CLAIMS = {"rs": _BOTH, "lh": _BOTH + _LOCAL_HYBRID, "rslh": _BOTH}
+CLAIMS = {"rs": _BOTH, "lh": _BOTH + _LOCAL_HYBRID}

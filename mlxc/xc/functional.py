@@ -24,8 +24,7 @@ training set: it straightens fractional charges, and binds radicals too weakly w
 q is 1 where one orbital is occupied (`constraints.one_electron`): there `mlxc_lh` is Hartree–Fock, in the energy, the
 potential and the response. 1 − w_σ = 2 (τ_σ − τ_Wσ)/(τ_σ + τ_UEGσ) is 0 for one orbital and 1 in the uniform gas, as
 1 − z_σ = 1 − τ_Wσ/τ_σ is, but its derivative in τ_σ stays finite where an orbital's gradient vanishes, as midway
-between the atoms of H₂. `mean_of_forms` has `mlxc_rslh`, the mean of both; `relaxed` has the same functionals without
-some of this, for experiments.
+between the atoms of H₂. `relaxed` has the same functionals without some of this, for experiments.
 """
 
 from collections.abc import Iterable, Iterator

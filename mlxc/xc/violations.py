@@ -85,11 +85,11 @@ def replacement(functional, d: Density, exact: Tensor) -> Tensor:
 
     Args:
         functional, d: functional and density.
-        exact: e_xσ^{SR,HF} with the functional's ω, of a mean of forms with each of its two, (2, n), Ha bohr⁻³.
+        exact: e_xσ^{SR,HF} with the functional's ω, (2, n), Ha bohr⁻³.
     """
-    local = functional.replacement(d, exact) if hasattr(functional, "replacement") else 0.0
-    outside = getattr(functional, "rs", functional)  # of a mean of forms, the one whose exchange stands by itself
-    return local + (1 - functional.sr_fraction) * (exchange(outside, d) - exact.sum(0))
+    if hasattr(functional, "replacement"):
+        return functional.replacement(d, exact)
+    return (1 - functional.sr_fraction) * (exchange(functional, d) - exact.sum(0))
 
 
 def energy(functional, d: Density, exact: Tensor) -> Tensor:
@@ -115,11 +115,10 @@ def exchange_scale(d: Density) -> Tensor:
 
 def gas_error(f, d: Density) -> Tensor:
     """Relative error of the XC energy without the exact exchange that the host program computes, in uniform gases."""
-    whole = torch.stack([lda_exchange(rho) for rho in d.rho])
-    local, x = (torch.stack([short_range_lda_exchange(rho, omega) for rho in d.rho])
-                for omega in (f.local_omega, f.omega or f.local_omega))
-    exact = ((1 - f.sr_fraction) * x + (1 - f.long_range_fraction) * (whole - x)).sum(0) + pw92_correlation(d)
-    return energy(f, d, local) / exact - 1
+    x = torch.stack([short_range_lda_exchange(rho, f.local_omega) for rho in d.rho])
+    long_range = torch.stack([lda_exchange(rho) for rho in d.rho]) - x
+    exact = ((1 - f.sr_fraction) * x + (1 - f.long_range_fraction) * long_range).sum(0) + pw92_correlation(d)
+    return energy(f, d, x) / exact - 1
 
 
 def gas_violation(f) -> float:

@@ -6,11 +6,11 @@ In memory a card is a dictionary with these fields; the sections are dictionarie
 |---|---|
 | format | layout of the file, `FORMAT` |
 | name, version, description | lower case [a-z0-9_]; version of the weights; one sentence |
-| kind | form of the functional: a key of `mlxc.zoo.store.KINDS`, or `rslh`, the mean of both |
+| kind | form of the functional, a key of `mlxc.zoo.store.KINDS` |
 | claims | ids of the constraints that hold |
 | ensemble | `members`, the number of functionals of this form that it is the mean of; empty for a single one |
 | uncertainty | of an ensemble: `scale`, by which the members' standard deviation is multiplied; how it was found |
-| exchange | `omega` in bohr⁻¹; `sr_fraction`, `lr_fraction` of exact exchange; `local_omega`, `b_max` of a local one |
+| exchange | `omega` in bohr⁻¹; `sr_fraction`, `lr_fraction` of exact exchange; for `lh` also `local_omega`, `b_max` |
 | network | architecture, handed to the functional's class |
 | domain | `elements`, `charges` and `spins` (2S) of the training data |
 | dispersion | D4's damping parameters s6, s8, s9, a1, a2 (a2 in bohr); empty where D4 is not for it |

@@ -14,19 +14,14 @@ from torch import Tensor, nn
 
 from mlxc import files
 from mlxc.errors import InvalidInput, InvalidModel
-from mlxc.xc import mean_of_forms
 from mlxc.xc.ensemble import combine
 from mlxc.xc.functional import Learned, LocalHybrid, RangeSeparated
-from mlxc.xc.mean_of_forms import RangeSeparatedLocalHybrid
 from mlxc.xc.relaxed import RelaxedLocalHybrid, RelaxedRangeSeparated
 from mlxc.zoo.card import FORMAT, REQUIRED, Card, checked_card, physics_hash, read_card
 from mlxc.zoo.model import Model
 
-#: The form of functional of each `kind` that is trained.
+#: The form of functional of each `kind`.
 KINDS: dict[str, type[Learned]] = {"rs": RangeSeparated, "lh": LocalHybrid}
-
-#: The mean of both.
-BOTH = RangeSeparatedLocalHybrid.kind
 
 #: The same, of a network with ``relaxed`` constraints.
 RELAXED: dict[str, type[Learned]] = {"rs": RelaxedRangeSeparated, "lh": RelaxedLocalHybrid}
@@ -125,12 +120,10 @@ def described(card: Card) -> dict[str, Any]:
 def _build(card: Card, members: int) -> nn.Module:
     """The untrained functional that the card describes, in float64."""
     name, kind, exchange = card["name"], card["kind"], card["exchange"]
-    if kind not in (*KINDS, BOTH):
-        raise InvalidModel(f"model {name} is of kind {kind!r}, this version of mlxc knows {', '.join((*KINDS, BOTH))}: "
+    if kind not in KINDS:
+        raise InvalidModel(f"model {name} is of kind {kind!r}, this version of mlxc knows {', '.join(KINDS)}: "
                            "install the version the model was made with")
     try:
-        if kind == BOTH:
-            return mean_of_forms.untrained(exchange, card["network"], name, members)
         functional = untrained(kind, exchange, card["network"], name)
     except (TypeError, KeyError, ValueError, RuntimeError) as error:
         raise InvalidModel(f"model {name}: [exchange] and [network] do not describe a functional of kind {kind!r}: "

@@ -25,6 +25,8 @@ def card_as_text(card: Card) -> str:
 def _table(entries: dict[str, Any], level: int) -> list[str]:
     lines = []
     for key, value in entries.items():
+        if isinstance(value, list) and any(isinstance(v, dict) for v in value):
+            value = {str(i + 1): v for i, v in enumerate(value)}
         if isinstance(value, dict):
             lines += [f"{'  ' * level}{key}", *_table(value, level + 1)]
         else:

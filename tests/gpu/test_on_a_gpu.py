@@ -78,16 +78,15 @@ def test_scf_energies(spin, fitted, solvent):
     assert difference("mlxc_rs") <= max(difference("r2scan"), ENERGY)
 
 
-@pytest.mark.parametrize("name", ["mlxc_lh", "mlxc_rslh"])
 @pytest.mark.parametrize("spin", [0, 1])
-def test_local_hybrids_energies(name, spin):
-    (here, there), reference = objects(name, spin), [mf.kernel() for mf in objects("r2scan", spin)]
+def test_local_hybrids_energies(spin):
+    (here, there), reference = objects("mlxc_lh", spin), [mf.kernel() for mf in objects("r2scan", spin)]
     slack = max(abs(reference[1] - reference[0]), ENERGY)
     assert there.kernel() == pytest.approx(here.kernel(), abs=slack) and there.converged
     assert mlxc.local_exchange_record(there)["functions"] == mlxc.local_exchange_record(here)["functions"]
 
 
-@pytest.mark.parametrize("name", ["mlxc_rs", "mlxc_lh", "mlxc_rslh"])
+@pytest.mark.parametrize("name", ["mlxc_rs", "mlxc_lh"])
 @pytest.mark.parametrize("response", [False, True])
 @pytest.mark.parametrize("spin", [0, 1])
 def test_forces(name, response, spin):

@@ -90,6 +90,8 @@ def test_every_step_outside_the_domain_is_named(fields):
 
 def test_the_text_of_a_card_shows_every_section(fields):
     fields |= {"benchmark": {"smoke": {"mae_kcal": 3.5}}, "training": {"summary": "none"}}
+    fields["training"] = fields.get("training", {}) | {"variants": [{"network": {"zeta2": True}}, {}]}
     text = card_as_text(checked_card(fields))
+    assert re.search(r"variants\n +1\n +network\n +zeta2 +True\n", text)
     for shown in ("toy_rs 0.1", "Untrained functional", "omega", "elements         H, O", "mae_kcal         3.5"):
         assert shown in text

@@ -11,7 +11,6 @@ from mlxc import zoo
 from mlxc.errors import InvalidModel
 from mlxc.xc import violations
 from mlxc.xc.ensemble import combine
-from mlxc.xc.mean_of_forms import RangeSeparatedLocalHybrid
 from mlxc.zoo import store
 from mlxc.zoo.card import checked_card, physics_hash
 from mlxc.zoo.text import card_as_text
@@ -20,22 +19,13 @@ from tests.functionals import random_functional, random_local_hybrid
 EXCHANGE = {
     "rs": {"omega": 0.3, "sr_fraction": 0.2, "lr_fraction": 1.0},
     "lh": {"local_omega": 0.4, "b_max": 2.0, "omega": 0.0, "sr_fraction": 1.0, "lr_fraction": 1.0},
-    "rslh": {"omega": 0.3, "sr_fraction": 0.6, "lr_fraction": 1.0, "local_omega": 0.4, "b_max": 1.0},
 }
-
-
-def ensemble(make, **settings):
-    return combine([make(seed=seed, width=4, depth=1, **settings) for seed in range(3)], "toy")
 
 
 def saved(kind: str, card_fields: dict, folder):
     """(functional, card's path) of an ensemble of three."""
-    functional = {
-        "rs": lambda: ensemble(random_functional),
-        "lh": lambda: ensemble(random_local_hybrid),
-        "rslh": lambda: RangeSeparatedLocalHybrid(ensemble(random_functional),
-                                                  ensemble(random_local_hybrid, hole=False), "toy"),
-    }[kind]()
+    make = {"rs": random_functional, "lh": random_local_hybrid}[kind]
+    functional = combine([make(seed=seed, width=4, depth=1) for seed in range(3)], "toy")
     fields = card_fields | {"name": "toy", "kind": kind, "exchange": EXCHANGE[kind], "network": functional.network}
     return functional, zoo.save(folder, functional, fields)
 
