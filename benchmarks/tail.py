@@ -67,7 +67,7 @@ def draw(curves: dict[str, dict[str, np.ndarray]], path: Path):
             ax.set_axisbelow(True)
         column[0].set_title(TITLES[system], fontsize=10)
         column[0].set_ylim(-1.15, 0.05)
-        column[1].set_ylim(-1.09, -0.97)
+        column[1].set_ylim(-1.13, -0.97)
         column[1].set_xlabel("r, bohr")
         column[1].set_xlim(DISTANCES[0], DISTANCES[-1])
         column[1].set_xticks([4, 8, 12, 16, 20, 24])
