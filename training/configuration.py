@@ -28,11 +28,13 @@
 """
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mlxc.errors import InvalidInput
 from mlxc.suggest import did_you_mean
+from mlxc.xc.ensemble import SEEN
 from mlxc.xc.relaxed import RELAXABLE, require_relaxable
 from mlxc.zoo.store import untrained
 
@@ -64,7 +66,7 @@ REQUIRED = {"model": ("name", "version", "kind", "description", "data"), "exchan
 EXCHANGE = {"rs": ("omega", "sr_fraction"), "lh": ("local_omega", "b_max")}
 
 #: What members of an ensemble may differ in: keys of sections, all groups of targets where empty.
-VARIED: dict[str, tuple[str, ...]] = {"network": ("zeta2", "hole"), "tolerance": (), "weight": ()}
+VARIED: dict[str, tuple[str, ...]] = {"network": SEEN, "tolerance": (), "weight": ()}
 
 #: Keys of [fit] that a method needs.
 METHODS: dict[str, tuple[str, ...]] = {"gauss_newton": (), "adam": ("batch", "rate")}
@@ -126,6 +128,12 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def varied(config: Mapping[str, Any], variant: Mapping[str, Mapping]) -> dict[str, Any]:
+    """A configuration without [ensemble], with what a variant has in its sections."""
+    alone = {section: values for section, values in config.items() if section != "ensemble"}
+    return alone | {section: alone.get(section, {}) | values for section, values in variant.items()}
+
+
 def _check_variants(config: dict[str, Any]) -> None:
     """Each variant of an ensemble is a configuration of the same form, and has no target that the others lack."""
     for k, variant in enumerate(config.get("ensemble", {}).get("variants", [])):
@@ -140,8 +148,7 @@ def _check_variants(config: dict[str, Any]) -> None:
                 raise InvalidInput(f"{where}: [{section}] {unknown[0]}; members vary in {', '.join(known)}"
                                    f"{did_you_mean(unknown[0], known)}")
         try:
-            checked({s: v for s, v in config.items() if s != "ensemble"}
-                    | {s: config.get(s, {}) | values for s, values in variant.items()})
+            checked(varied(config, variant))
         except InvalidInput as error:
             raise InvalidInput(f"{where}: {error}") from None
 

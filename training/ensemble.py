@@ -19,7 +19,7 @@ from torch.nn.utils import parameters_to_vector
 
 from mlxc.xc.ensemble import Ensemble, combine, seeing
 from mlxc.xc.functional import Learned
-from training import fit, member
+from training import configuration, fit, member
 from training.data import Dataset, Target
 from training.device import CPU
 from training.features import Settings
@@ -66,15 +66,9 @@ def parameters(functional: Learned) -> np.ndarray:
 def member_config(config: Mapping[str, Any], m: int) -> dict[str, Any]:
     """The configuration of member m by itself."""
     variants = [{}, *config["ensemble"].get("variants", [])]
-    own = varied(config, variants[m % len(variants)])
+    own = configuration.varied(config, variants[m % len(variants)])
     drawn = {"seed": config["fit"]["seed"] + m, "resample": m, "scatter": config["ensemble"].get("scatter", 1.0)}
     return own | {"fit": config["fit"] | drawn}
-
-
-def varied(config: Mapping[str, Any], variant: Mapping[str, Mapping]) -> dict[str, Any]:
-    """A configuration without [ensemble], with what a variant has in its sections."""
-    alone = {section: values for section, values in config.items() if section != "ensemble"}
-    return alone | {section: alone.get(section, {}) | values for section, values in variant.items()}
 
 
 def members(functional: Learned, config: Mapping[str, Any] | None = None) -> Sequence[Learned]:

@@ -37,6 +37,7 @@ import torch
 from mlxc import files, zoo
 from mlxc.bench.sets.reactions import TRAINED_ON
 from mlxc.errors import InvalidInput, MlxcError
+from mlxc.xc.ensemble import seeing
 from mlxc.xc.functional import Learned
 from training import configuration, data, ensemble, features, fit, loss, member
 from training.checkpoint import identity
@@ -125,7 +126,7 @@ def predicted(config: Mapping, dataset: Dataset, held: list[Target], folder: Pat
     ids = {t.id for t in held}
     rest = dataset.only(t for t in dataset.targets if t.id not in ids)
     settings, apart = features.Settings.of(dict(config)), dataset.only(held)
-    start = None if begin is None else ensemble.parameters(ensemble.members(begin)[0])
+    start = None if begin is None else ensemble.parameters(seeing(ensemble.members(begin)[0], config["network"]))
     functional = member.fitted(alone, rest, folder, settings, log, begin=start, device=device)[0]
     prepared = fit.prepare(functional, apart.species.values(), folder, config["dispersion"], settings)
     usable = fit.resolve(apart.targets, prepared)

@@ -54,6 +54,6 @@ def card(config: Mapping, functional: Learned, dataset: Dataset, used: Sequence[
             "fit": config["fit"],
             "features": asdict(settings) | {"omegas": list(settings.omegas)},
         } | {name: config[name] for name in ("weight", "penalty") if name in config}
-        | {name: config["ensemble"][name] for name in ("variants",) if name in config.get("ensemble", {})}
+        | ({"variants": variants} if (variants := config.get("ensemble", {}).get("variants")) else {})
         | ({"leakage": dataset.leakage} if dataset.leakage else {}),
     }

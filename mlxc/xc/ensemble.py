@@ -4,10 +4,9 @@
 
 What does not depend on the parameters (variables of the density, energies of the uniform gas, hard factors) is
 computed once; the networks of all members are evaluated together, and what follows from their outputs has a leading
-axis of members until a term's energy is averaged. An input that a member does not see has weights of zero there. For a
-local hybrid that is the mean of the products b_m (e_m − e_HF),
-not the product of means. Every law of `constraints` that holds for each member holds for the mean: they are all linear
-in the energy, or bounds.
+axis of members until a term's energy is averaged. For a local hybrid that is the mean of the products b_m (e_m − e_HF),
+not the product of means. An input that a member does not see has weights of zero there. Every law of `constraints` that
+holds for each member holds for the mean: they are all linear in the energy, or bounds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -84,6 +83,9 @@ class LocalHybridEnsemble(Ensemble, LocalHybrid):
         return self.member_sum(self.replacement_terms(density, exact))
 
 
+#: Entries of ``network`` that say what networks see, in which members may differ.
+SEEN = ("zeta2", "hole")
+
 #: The mean of each form.
 MEANS: dict[type[Learned], type[Ensemble]] = {kind.form: kind for kind in (RangeSeparatedEnsemble, LocalHybridEnsemble)}
 
@@ -107,8 +109,8 @@ def combine(functionals: Sequence[Learned], name: str) -> Ensemble:
                                f"{', '.join(kind.__name__ for kind in MEANS)}: of an ensemble pass the members")
         if (found := _form(f)) != (expected := _form(functionals[0])):
             raise InvalidInput(f"the functionals differ in form: {f.name} is {found}, {functionals[0].name} is "
-                               f"{expected}; members may differ in their parameters only")
-    seen = {key: any(getattr(f, key, False) for f in functionals) for key in ("zeta2", "hole")}
+                               f"{expected}; members may differ in their parameters and in {' and '.join(SEEN)}")
+    seen = {key: any(getattr(f, key, False) for f in functionals) for key in SEEN}
     return MEANS[type(functionals[0])]([seeing(f, f.network | seen) for f in functionals], name)
 
 

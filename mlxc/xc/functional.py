@@ -75,7 +75,8 @@ class Learned(nn.Module):
         omega, sr_fraction, lr_fraction: exact exchange that the host program computes: ω in bohr⁻¹ (0 for none),
             its fractions at short and long range.
         local_omega: ω of the learned short-range exchange, bohr⁻¹.
-        exchange, network: what it was made with; two functionals are of one form where class and both are equal.
+        exchange, network: what it was made with; two functionals are of one form where class, exchange, and width and
+            depth of the networks are equal.
         members: how many functionals it is the mean of, see `mlxc.xc.ensemble`.
         zeta2: whether unlike-spin correlation sees ζ², beside u, w and r; what it does unless ``network`` says.
         kind: the form's name on a model card.

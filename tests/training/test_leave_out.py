@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mlxc.errors import InvalidInput
+from mlxc.xc.ensemble import seeing
 from tests.training.conftest import TINY
 from tests.training.test_ensemble import DATASET, config
 from training import leave_out
@@ -141,6 +142,20 @@ def test_elements_need_a_model(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         leave_out.main()
     assert "--elements needs --model" in capsys.readouterr().err
+
+
+def test_a_fit_begins_with_a_mean_that_sees_more(records, monkeypatch):
+    """Its first member's parameters, without the inputs that only others see."""
+    monkeypatch.setattr(leave_out.features.Settings, "of", lambda _: TINY)
+    given = config(2) | {"network": config(2)["network"] | {"zeta2": False}}
+    given["ensemble"]["variants"] = [{"network": {"zeta2": True}}]
+    begin = leave_out.ensemble.fitted(given, DATASET, records, TINY, log=lambda _: None)[0]
+    held, still = [t for t in DATASET.targets if t.id == "TAE(H2)"], given | {"fit": given["fit"] | {"steps": 0}}
+    first = seeing(begin.member(0), given["network"])
+    prepared = leave_out.fit.prepare(first, DATASET.species.values(), records, given["dispersion"], TINY)
+    expected = leave_out.fit.residuals(held, leave_out.fit.energies(first, prepared))[0]
+    found = leave_out.predicted(still, DATASET, held, records, begin, log=lambda _: None)
+    assert begin.zeta2 and found == {"TAE(H2)": pytest.approx(expected, abs=1e-9)}
 
 
 def test_every_member_counts_with_its_own_weights(records, monkeypatch):
