@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,6 +54,15 @@ def total(array: np.ndarray) -> np.ndarray:
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     distributed.all_reduce(tensor)
     return tensor.numpy()
+
+
+def gathered(value: Any) -> list[Any]:
+    """What every process gives, in the order of their numbers."""
+    if size() == 1:
+        return [value]
+    found: list[Any] = [None] * size()
+    distributed.all_gather_object(found, value)
+    return found
 
 
 def wait() -> None:

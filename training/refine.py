@@ -7,7 +7,7 @@ A self-consistent energy is stationary in the density, so that with D = D_SCF[θ
 and a fit on stored densities is, to first order, one of self-consistent energies when the densities are the
 functional's own. A round makes those, measures the errors with them, and fits again from where it is, until the errors
 stop improving. A calculation that does not converge counts against a functional like an error of `FAILURE` tolerances
-in every target that needs it.
+in every target that needs it. Several processes share all of it under `torchrun --nproc-per-node 2 -m training.refine …`.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import torch
 from mlxc import zoo
 from mlxc.errors import MlxcError
 from mlxc.xc.functional import Learned
-from training import configuration, data, ensemble, features, fit, loss, member
+from training import configuration, data, ensemble, features, fit, loss, member, parallel
 from training.data import Dataset
 from training.device import CPU, add_option, chosen
 from training.model_card import card
@@ -65,26 +65,28 @@ def refine(config: Mapping[str, Any], dataset: Dataset, model: Path, folder: Pat
         folder: of the records.
         out: folder of each round's model and checkpoint.
         rounds: fits, at most; nothing is repeated when the command is run again.
-        workers: as `features.build`.
+        workers: as `features.build`, of each process.
         device: where energies and slopes of stored densities are computed.
         log: receives lines of text.
     """
     best, lowest = model, np.inf
+    say = log if parallel.rank() == 0 else lambda _: None
     for number in range(rounds + 1):
         functional: Any = zoo.load(str(model))
         settings, failed = own_densities(config, dataset, model, folder, workers)
         found = measured(config, dataset, functional, folder, settings, device, failed)
-        log("\n".join([f"round {number}: merit {found.merit:.4f}, not converged: {', '.join(found.failures) or 'none'}",
+        say("\n".join([f"round {number}: merit {found.merit:.4f}, not converged: {', '.join(found.failures) or 'none'}",
                        *(f"{key}: {why}" for key, why in failed.items()), found.table]))
         if found.merit > lowest * (1 - WORTH):
-            log("no better: the round before is kept" if found.merit >= lowest else "hardly better: the last round")
+            say("no better: the round before is kept" if found.merit >= lowest else "hardly better: the last round")
             return model if found.merit < lowest else best
         best, lowest = model, found.merit
         if number < rounds:
             place = out / f"round{number + 1}"
             fitted, used, _ = ensemble.fitted(config, without(dataset, failed), folder, settings, place, functional,
-                                              device, log)
-            model = zoo.save(place, fitted, card(config, fitted, dataset, used, replace(settings, xc=OWN)))
+                                              device, say)
+            told = card(config, fitted, dataset, used, replace(settings, xc=OWN))
+            model = parallel.gathered(zoo.save(place, fitted, told) if parallel.rank() == 0 else None)[0]
     return best
 
 
@@ -96,13 +98,16 @@ def own_densities(config: Mapping[str, Any], dataset: Dataset, model: Path, fold
         SomeFailed: nothing could be computed.
     """
     settings = replace(features.Settings.of(dict(config)), xc=str(model))
+    reasons: dict[str, str] = {}
     try:
-        features.build_for(dict(config), dataset.species, folder, settings, workers=workers)
+        features.build_for(dict(config), dataset.species, folder, settings, workers=workers,
+                           part=(parallel.rank(), parallel.size()))
     except features.SomeFailed as error:
-        if dataset.species.keys() <= error.reasons.keys():
-            raise
-        return settings, error.reasons
-    return settings, {}
+        reasons = error.reasons
+    failed = {key: why for found in parallel.gathered(reasons) for key, why in found.items()}
+    if failed and dataset.species.keys() <= failed.keys():
+        raise features.SomeFailed(failed, len(dataset.species))
+    return settings, failed
 
 
 def without(dataset: Dataset, failed: Collection[str]) -> Dataset:
@@ -139,8 +144,10 @@ def main():
         device = chosen(args.device)
         config = configuration.read(args.config)
         dataset = data.from_config(config, args.data)
-        best = refine(config, dataset, args.model, args.features, args.out, args.rounds, args.workers, device)
-        print("written:", zoo.rewrite(best, {}, args.out))
+        with parallel.processes():
+            best = refine(config, dataset, args.model, args.features, args.out, args.rounds, args.workers, device)
+            if parallel.rank() == 0:
+                print("written:", zoo.rewrite(best, {}, args.out))
     except MlxcError as error:
         sys.exit(f"{parser.prog}: {error}")
 

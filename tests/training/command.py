@@ -1,16 +1,17 @@
 """The training command on the tests' own species, for tests that start it as a process and kill it.
 
-    python -m tests.training.command CONFIG --data DIR --features DIR --out DIR
+    python -m tests.training.command [refine] CONFIG [MODEL] --data DIR --features DIR --out DIR
 
 With MLXC_KILL_AT=n in the environment, the process kills itself before it writes the n-th checkpoint.
 """
 
 import os
 import signal
+import sys
 from types import SimpleNamespace
 
 from tests.training.conftest import SPECIES, TARGETS
-from training import checkpoint, data, optimise, train
+from training import checkpoint, data, optimise, refine, train
 
 #: What is fitted.
 CHOSEN = {key: SPECIES[key] for key in ("H", "H2", "H2+", "He")}
@@ -33,7 +34,11 @@ def main():
         checkpoint.save(*arguments)
 
     optimise.checkpoint = SimpleNamespace(**vars(checkpoint) | {"save": save})
-    train.main()
+    if sys.argv[1] == "refine":
+        del sys.argv[1]
+        refine.main()
+    else:
+        train.main()
 
 
 if __name__ == "__main__":

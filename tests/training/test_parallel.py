@@ -90,12 +90,14 @@ def test_who_computes_a_species_is_the_same_in_every_process_and_run(monkeypatch
     assert [owners[key] for key in ("H", "He", "H2", "H2O", "CH4", "N2")] == [2, 2, 2, 0, 0, 2]
 
 
-def command(folder: Path, name: str, *start: str, fit: str = "", **environment: str) -> subprocess.CompletedProcess:
-    """Runs the training command on the tests' species in a process, or in several."""
+def command(folder: Path, name: str, *start: str, fit: str = "", refine: Path | None = None,
+            **environment: str) -> subprocess.CompletedProcess:
+    """Runs the training command on the tests' species in a process, or in several; or that which refines a model."""
     config = folder / f"{name}.toml"
     config.write_text(CONFIG.replace("steps = 2\n", f"steps = 4\n{fit}")
                       .replace("atomisation =", "ionisation = 1.0\ntotal = 1.0\natomisation ="))
-    arguments = ["tests.training.command", str(config), "--data", str(folder), "--features", str(folder / "features"),
+    what = [str(config)] if refine is None else ["refine", str(config), str(refine), "--rounds", "1"]
+    arguments = ["tests.training.command", *what, "--data", str(folder), "--features", str(folder / "features"),
                  "--out", str(folder / name)]
     return subprocess.run([sys.executable, "-m", *start, *arguments], cwd=ROOT, text=True, capture_output=True,
                           env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | environment)
@@ -118,6 +120,22 @@ def test_torchrun_gives_what_one_process_gives(tmp_path, method):
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("step   1  loss") == done.stdout.count("written:") == 1
     assert toy.largest_difference(weights(tmp_path, "two"), weights(tmp_path, "one")) < 1e-10
+
+
+@pytest.mark.slow
+def test_torchrun_refines_as_one_process_does(tmp_path):
+    """Densities are shared too: they are made anew, in another folder, by two."""
+    assert command(tmp_path, "start").returncode == 0
+    said = []
+    for name, start in (("one", ()), ("two", TORCHRUN)):
+        done = command(tmp_path, name, *start, refine=tmp_path / "start" / f"{NAME}.toml")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("written:") == 1
+        said.append([line for line in done.stdout.splitlines() if line.startswith("round")])
+        (tmp_path / "features").rename(tmp_path / f"features of {name}")
+    assert len(said[0]) == 2 and said[0] == said[1]
+    refined = [weights(tmp_path / name, "round1") for name in ("one", "two")]
+    assert toy.largest_difference(*refined) < 1e-9 < toy.largest_difference(refined[0], weights(tmp_path, "start"))
 
 
 @pytest.mark.slow
