@@ -7,7 +7,8 @@ A self-consistent energy is stationary in the density, so that with D = D_SCF[θ
 and a fit on stored densities is, to first order, one of self-consistent energies when the densities are the
 functional's own. A round makes those, measures the errors with them, and fits again from where it is, until the errors
 stop improving. A calculation that does not converge counts against a functional like an error of `FAILURE` tolerances
-in every target that needs it. Several processes share all of it under `torchrun --nproc-per-node 2 -m training.refine …`.
+in every target that needs it. Several processes share all of it under `torchrun --nproc-per-node 2 -m
+training.refine …`.
 """
 
 import argparse

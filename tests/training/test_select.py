@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from mlxc import zoo
 from mlxc.errors import InvalidInput
 from mlxc.units import KCAL
+from tests.functionals import random_functional
 from tests.training.conftest import SPECIES, TARGETS, TINY
 from tests.training.test_ensemble import DATASET, config
 from training import ensemble, fit, select
@@ -58,8 +58,8 @@ def test_a_spread_is_that_of_the_members(records):
 
 
 def test_a_single_functional_is_refused():
-    with pytest.raises(InvalidInput, match="mlxc_rs_all is no ensemble.*members = 5"):
-        select.spreads(zoo.load("mlxc_rs_all"), {}, REACTIONS.targets)
+    with pytest.raises(InvalidInput, match="is no ensemble.*members = 5"):
+        select.spreads(random_functional(), {}, REACTIONS.targets)
 
 
 def test_command_refuses_a_pool_that_is_missing(monkeypatch, tmp_path):
