@@ -23,7 +23,7 @@ DISTANCES = np.arange(4.0, 24.1, 0.5)
 TITLES = {"Ne": "Ne", "F-": "F⁻", "H2O": "H₂O, normal to the plane"}
 
 #: Colour (Okabe and Ito), marker and line of each curve, which print in grey.
-STYLES = (("#000000", None, "-"), ("#999999", "s", ":"), ("#0072B2", "P", "--"), ("#D55E00", "o", "-."),
+STYLES = (("#000000", None, "-"), ("#999999", "s", ":"), ("#D55E00", "o", "--"), ("#0072B2", "P", "-."),
           ("#009E73", "D", "-"))
 
 

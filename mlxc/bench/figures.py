@@ -1,15 +1,18 @@
 """Pictures of a report: readable in print, in grey, and by the colour-blind (colour and marker both tell)."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 
 from mlxc.bench import metrics
+from mlxc.bench.command import DEFAULT
 from mlxc.bench.entries import Entry, Set
 from mlxc.bench.metrics import Column
 
-#: Colours of Okabe and Ito with markers, in the order of the functionals.
+#: Colours of Okabe and Ito with markers. The functionals that are compared when none are named have the first ones, in
+#: every picture of every report; others have what is left.
 STYLES = (("#d55e00", "o"), ("#0072b2", "P"), ("#009e73", "D"), ("#e69f00", "^"), ("#56b4e9", "v"), ("#999999", "s"),
           ("#cc79a7", "X"), ("#000000", "*"), ("#d55e00", "<"), ("#0072b2", ">"), ("#009e73", "h"), ("#e69f00", "p"))
 
@@ -34,10 +37,13 @@ def subplots(rows: int, columns: int, width: float, height: float):
     return figure, axes
 
 
-def style(number: int) -> dict[str, Any]:
-    """Colour and marker of the functional with this number, and its layer: the first is in front."""
-    color, marker = STYLES[number % len(STYLES)]
-    return {"color": color, "marker": marker, "zorder": 3 - 0.01 * number}
+def styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour and marker of each functional, and its layer: the first is in front."""
+    own = {name: pair for name, pair in zip(DEFAULT.split(","), STYLES, strict=False) if name in names}
+    left = cycle([pair for pair in STYLES if pair not in own.values()] or STYLES)
+    chosen = {name: own.get(name) or next(left) for name in names}
+    return {name: {"color": color, "marker": marker, "zorder": 3 - 0.01 * number}
+            for number, (name, (color, marker)) in enumerate(chosen.items())}
 
 
 def subsets(entries: Sequence[Entry], columns: Sequence[Column]):
@@ -46,10 +52,10 @@ def subsets(entries: Sequence[Entry], columns: Sequence[Column]):
     mean = {c.method: {name: metrics.mean_absolute(c.errors, part) for name, part in groups.items()} for c in columns}
     names = sorted(groups, key=lambda name: max(mean[c.method][name] for c in columns))
     figure, axes = subplots(1, 1, 7.5, 0.32 * len(names) + 1.4)
-    ax = axes[0, 0]
-    for number, c in enumerate(columns):
+    ax, looks = axes[0, 0], styles([c.method for c in columns])
+    for c in columns:
         ax.plot([mean[c.method][name] for name in names], range(len(names)), label=c.method, markersize=7.5,
-                markeredgecolor="black", markeredgewidth=0.5, linestyle="none", **style(number))
+                markeredgecolor="black", markeredgewidth=0.5, linestyle="none", **looks[c.method])
     ax.set_yticks(range(len(names)), [f"{name} ({len(groups[name])})" for name in names])
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.set_xscale("log")
@@ -71,14 +77,15 @@ def distribution(entries: Sequence[Entry], columns: Sequence[Column]):
     # one functional that is far off, such as Hartree–Fock, would leave the others no room
     large, middle = np.percentile([[abs(c.errors[e.id]) for e in entries] for c in columns], (97, 50), axis=1)
     limit = 1.2 * max(np.median(large), *sorted(middle)[:-1], 4.0 if entries[0].unit == "kcal/mol" else 0.0)
+    looks = styles([c.method for c in columns])
     for number, c in enumerate(columns):
         errors = np.array([c.errors[e.id] for e in entries])
         y = len(columns) - 1 - number
         low, middle, high = np.percentile(errors, [25, 50, 75])
         inside = np.abs(errors) <= limit
         jitter = y + generator.uniform(-0.28, 0.28, len(errors))
-        ax.barh(y, high - low, left=low, height=0.72, color=style(number)["color"], alpha=0.25)
-        ax.plot(errors[inside], jitter[inside], linestyle="none", markersize=3.5, alpha=0.8, **style(number))
+        ax.barh(y, high - low, left=low, height=0.72, color=looks[c.method]["color"], alpha=0.25)
+        ax.plot(errors[inside], jitter[inside], linestyle="none", markersize=3.5, alpha=0.8, **looks[c.method])
         ax.plot([middle, middle], [y - 0.36, y + 0.36], color="black", linewidth=1.5)
         for sign, place in ((-1, "left"), (1, "right")):
             if beyond := int(np.sum(sign * errors > limit)):
@@ -99,15 +106,16 @@ def curves(s: Set, columns: Sequence[Column]):
     across = min(3, len(groups))
     down = -(-len(groups) // across)
     figure, axes = subplots(down, across, max(5.5, 3.1 * across + 0.4), 2.4 * down + 0.9)
+    looks = styles([c.method for c in columns])
     for ax, (name, part) in zip(axes.flat, groups.items(), strict=False):
         ordered = sorted(part, key=lambda e: e.x or 0.0)
-        for number, c in enumerate(columns):
+        for c in columns:
             points = [(e.x or 0.0, c.errors[e.id]) for e in ordered if e.id in c.errors]
             # the ends of a line between whole charges have no error by definition
             if points and ordered[0].unit == "eV":
                 points = sorted([*points, *((x, 0.0) for x in _whole(points))])
             ax.plot([x for x, _ in points], [y for _, y in points], markersize=4, linewidth=1.2, label=c.method,
-                    **style(number))
+                    **looks[c.method])
         ax.axhline(0, color="black", linewidth=0.8)
         ax.set_title(f"{name} ({ordered[0].family})" if len({e.family for e in s.entries}) > 1 else name, fontsize=9)
         ax.set_xlabel(s.axis, fontsize=8.5)
@@ -135,7 +143,7 @@ def spread(sigma: np.ndarray, error: np.ndarray, unit: str, name: str):
     ends = np.array([sigma.min() / 1.5, sigma.max() * 1.5])
     for factor, line in ((1, "-"), (2, "--")):
         ax.plot(ends, factor * ends, line, color="#999999", lw=1, label=f"error = {factor if factor > 1 else ''}σ")
-    ax.loglog(sigma, error, "o", ms=4, color=STYLES[0][0])
+    ax.loglog(sigma, error, "o", ms=4, color=styles([name])[name]["color"])
     for axis in (ax.xaxis, ax.yaxis):
         few_decades = axis is ax.xaxis and ends[1] < 100 * ends[0]
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few_decades else (1,)))

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from mlxc.bench import methods, metrics, report, runner, sections
+from mlxc.bench import figures, methods, metrics, report, runner, sections
 from mlxc.bench.entries import Builder
 from mlxc.bench.jobs import Job
 from mlxc.bench.results import Results, write
@@ -103,6 +103,18 @@ def test_spreads_and_errors_are_in_the_sets_own_unit(folder):
     (draw,) = section.pictures.values()
     axes = draw().axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("σ, eV", "error of ens, eV")
+
+
+def test_a_functional_looks_the_same_in_every_picture():
+    """Whatever stands beside it; others have what is left, and no two are alike."""
+    some = figures.styles(["pbe", "mine", "mlxc_lh"])
+    more = figures.styles(["mlxc_lh", "mlxc_rs", "wb97m_v", "pbe", "x"])
+    for name in ("pbe", "mlxc_lh"):
+        assert {**some[name], "zorder": 0} == {**more[name], "zorder": 0}
+    for found in (some, more, figures.styles([f"f{i}" for i in range(len(figures.STYLES))])):
+        assert len({(look["color"], look["marker"]) for look in found.values()}) == len(found)
+        layers = [look["zorder"] for look in found.values()]
+        assert layers == sorted(layers, reverse=True)
 
 
 def test_curves_without_a_point_are_left_out(folder):
