@@ -38,12 +38,12 @@ def subplots(rows: int, columns: int, width: float, height: float):
 
 
 def styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour and marker of each functional, and its layer: the first is in front."""
+    """Colour and marker of each functional, and its layer: the smaller marks, which come first, are in front."""
     own = {name: pair for name, pair in zip(DEFAULT.split(","), STYLES, strict=False) if name in names}
     left = cycle([pair for pair in STYLES if pair not in own.values()] or STYLES)
     chosen = {name: own.get(name) or next(left) for name in names}
-    return {name: {"color": color, "marker": marker, "zorder": 3 - 0.01 * number}
-            for number, (name, (color, marker)) in enumerate(chosen.items())}
+    return {name: {"color": color, "marker": marker, "zorder": 3 - 0.01 * STYLES.index((color, marker))}
+            for name, (color, marker) in chosen.items()}
 
 
 def subsets(entries: Sequence[Entry], columns: Sequence[Column]):
