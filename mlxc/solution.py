@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 import numpy as np
 from pyscf import lib
@@ -84,20 +86,31 @@ def _solution(mf) -> dict:
     return {name: getattr(mf, name) for name in SOLUTION}
 
 
-def occupy(mf, n_alpha: float, n_beta: float):
-    """Makes an unrestricted object fill its levels of each spin with these numbers of electrons, fractions allowed.
+@dataclass(frozen=True)
+class LowestFirst:
+    """Occupations of an unrestricted object: electrons fill the lowest levels of their spin, the last with a fraction.
 
-    The highest occupied level of a spin gets the fraction that is left.
+    Attributes:
+        mf: whose levels are filled where none are given.
+        electrons: of spin a and b, fractions allowed.
     """
-    def occupations(mo_energy=None, mo_coeff=None) -> np.ndarray:
-        mo_energy = mf.mo_energy if mo_energy is None else mo_energy
+
+    mf: Any
+    electrons: tuple[float, float]
+
+    def __call__(self, mo_energy=None, mo_coeff=None) -> np.ndarray:
+        """As PySCF's ``get_occ``: occupations of the shape of the levels, (2, n)."""
+        mo_energy = self.mf.mo_energy if mo_energy is None else mo_energy
         occ = np.zeros_like(mo_energy)
-        for spin, n in enumerate((n_alpha, n_beta)):
+        for spin, n in enumerate(self.electrons):
             order = np.argsort(mo_energy[spin])
             occ[spin, order] = np.clip(n - np.arange(len(order)), 0, 1)
         return occ
 
-    mf.get_occ = occupations
+
+def occupy(mf, n_alpha: float, n_beta: float):
+    """Makes an unrestricted object fill its levels of each spin with these numbers of electrons (`LowestFirst`)."""
+    mf.get_occ = LowestFirst(mf, (n_alpha, n_beta))
 
 
 def stabilised(mf, follow_ups: int, grid_level: int | None = None) -> bool:

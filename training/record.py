@@ -31,7 +31,7 @@ DETERMINES = ("key", "atoms", "n_alpha", "n_beta", "basis")
 SCALARS = ("e_rest", "ex_full", "converged", "lost_electrons", "e_scf")
 
 #: Settings that were added later: at their default they are no part of the hash, so that older records keep theirs.
-ADDED = ("follow_ups", "local_exchange")
+ADDED = ("follow_ups", "local_exchange", "local_grid")
 
 
 class MissingRecord(InvalidInput, FileNotFoundError):
@@ -56,6 +56,7 @@ class Settings:
         omegas: ω whose long-range exact exchange is stored, and the local short-range one, bohr⁻¹.
         follow_ups: restarts of open shells and atoms whose SCF solution turns out to be unstable; 0: not analysed.
         local_exchange: whether the local one is, which local hybrids alone see and which takes half of the time.
+        local_grid: PySCF grid level of the local part of a local hybrid in its SCF.
     """
 
     xc: str = "wb97x"
@@ -68,6 +69,7 @@ class Settings:
     omegas: tuple[float, ...] = OMEGAS
     follow_ups: int = 3
     local_exchange: bool = True
+    local_grid: int = 1
 
     @property
     def local_omegas(self) -> tuple[float, ...]:

@@ -3,6 +3,7 @@
 from pyscf import dft, gto
 
 import mlxc
+from mlxc.host import seam
 from mlxc.solution import converge, occupy, stabilised
 from training.data import Species
 from training.record import Settings
@@ -32,6 +33,8 @@ def mean_field(species: Species, settings: Settings, functional=None) -> tuple[d
     if mol.nao > settings.density_fit_above:
         mf = mf.density_fit(auxbasis=settings.auxbasis)
     mf.grids.level, mf.conv_tol, mf.max_cycle = settings.scf_grid, settings.conv_tol, 100
+    if seam.local_hybrid(mf.xc) is not None:
+        mlxc.set_local_exchange(mf, settings.local_grid)
     if not closed:
         occupy(mf, species.n_alpha, species.n_beta)
     converge(mf)

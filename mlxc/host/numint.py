@@ -16,6 +16,7 @@ from mlxc.errors import Unsupported
 from mlxc.host import local, seam, semilocal
 from mlxc.host.arrays import CPU, device_of, from_torch, in_order_with, to_torch
 from mlxc.host.entry import where_local
+from mlxc.solution import LowestFirst
 
 #: Electrons that may change their place when the virtual block comes in; a level that is filled instead moves one.
 SETTLED = 0.1
@@ -140,9 +141,9 @@ def _kernel(original, mf, *args, **kwargs):
 
 
 def _moved(one, other, overlap: np.ndarray) -> float:
-    """Electrons of one density matrix that are in no occupied orbital of the other: Σ_σ (tr D_σS − tr D_σS D′_σS)."""
-    a, b = (np.reshape(dm, (-1, *overlap.shape)) @ overlap for dm in (one, other))
-    return float(np.einsum("sii->", a) - np.einsum("sij,sji->", a, b) / (2 if np.ndim(one) == 2 else 1))
+    """½ Σ_σ tr (D_σS − D′_σS)²: with whole occupations the electrons that are in no occupied orbital of the other."""
+    change = np.reshape(np.subtract(one, other), (-1, *overlap.shape)) @ overlap
+    return float(np.einsum("sij,sji->", change, change)) / (4 if np.ndim(one) == 2 else 2)
 
 
 def _with_whole_matrices(ni, callback):
@@ -158,7 +159,8 @@ def _with_whole_matrices(ni, callback):
 def _virtuals_can_wait(mf) -> bool:
     """Whether this is a calculation that nothing but PySCF looks into, and whose course needs no virtual levels."""
     plain = isinstance(mf, rks.RKS | uks.UKS) and not isinstance(mf, scf.rohf.ROHF)
-    fillings = "get_occ" not in vars(mf) and type(mf).get_occ.__module__.startswith("pyscf.")
-    settings = not mf.level_shift and not getattr(mf, "sigma", None) and fillings
+    own = vars(mf).get("get_occ")
+    lowest_first = isinstance(own, LowestFirst) or own is None and type(mf).get_occ.__module__.startswith("pyscf.")
+    settings = not mf.level_shift and not getattr(mf, "sigma", None) and lowest_first
     entry = seam.local_hybrid(getattr(mf, "xc", None))
     return plain and settings and mf.max_cycle > 0 and entry is not None and entry.xc_type == "MGGA"

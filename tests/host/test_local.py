@@ -13,6 +13,7 @@ import mlxc
 from mlxc.errors import InvalidDensity, InvalidInput, MemoryWarning, Unsupported
 from mlxc.host import local, numint, seam
 from mlxc.host.local import LocalPart, Settings
+from mlxc.solution import occupy
 from mlxc.xc.density import Density, variables_from_rows
 from tests.functionals import random_local_hybrid
 from tests.host.support import WATER, converged, derivative, direction
@@ -115,7 +116,15 @@ def test_a_closed_shell_has_the_energy_of_two_spins(functional):
     np.testing.assert_allclose(potentials, [potential] * 2, rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize("make", (lambda: dft.RKS(ion(), xc=XC), lambda: dft.UKS(radical(), xc=XC)))
+def filled(n_alpha: float, n_beta: float):
+    mf = dft.UKS(radical(), xc=XC)
+    occupy(mf, n_alpha, n_beta)
+    return mf
+
+
+@pytest.mark.parametrize("make", (lambda: dft.RKS(ion(), xc=XC), lambda: dft.UKS(radical(), xc=XC),
+                                  lambda: filled(5, 4), lambda: filled(5, 4.4)),
+                         ids=("RKS", "UKS", "whole electrons", "fractions"))
 def test_occupied_columns_lead_to_the_same_solution_and_levels(make, monkeypatch):
     """What the fast Fock matrix leaves out changes neither the energy nor a level at the end."""
     fast = converged(make())
@@ -143,8 +152,10 @@ def builds(monkeypatch):
     return seen
 
 
-def test_plain_cycles_build_occupied_columns_and_one_whole_matrix_at_the_end(builds):
-    converged(dft.UKS(radical(), xc=XC))
+@pytest.mark.parametrize("make", (lambda: dft.UKS(radical(), xc=XC), lambda: filled(5, 4), lambda: filled(5, 4.4)),
+                         ids=("PySCF's filling", "whole electrons", "fractions"))
+def test_plain_cycles_build_occupied_columns_and_one_whole_matrix_at_the_end(make, builds):
+    converged(make())
     assert builds == [True] * (len(builds) - 1) + [False]
 
 

@@ -41,7 +41,7 @@ def test_records_made_before_are_found():
 
 
 CHANGES = {"xc": "pbe0", "scf_grid": 3, "grid": 4, "density_fit_above": 1, "auxbasis": "weigend", "conv_tol": 1e-5,
-           "cutoff": 1e-4, "omegas": (0.1,), "follow_ups": 0, "local_exchange": False}
+           "cutoff": 1e-4, "omegas": (0.1,), "follow_ups": 0, "local_exchange": False, "local_grid": 0}
 
 
 def test_every_setting_is_part_of_the_hash():

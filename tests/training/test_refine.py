@@ -90,7 +90,7 @@ def test_so_does_what_cannot_be_computed_while_the_rest_is_fitted(tmp_path, monk
     lost = target.terms[0][0]
     monkeypatch.setattr(features, "build_for", lambda *_, **__: (_ for _ in ()).throw(
         features.SomeFailed({lost: "LinAlgError: not positive"}, len(SPECIES))))
-    monkeypatch.setattr(refine, "replace", lambda settings, xc: settings)
+    monkeypatch.setattr(refine, "replace", lambda settings, **changes: settings)
     config, dataset = {"tolerance": {t.group: 2.0 for t in TARGETS}}, Dataset(SPECIES, TARGETS)
     _, failed = refine.own_densities(config, dataset, tmp_path / "x.toml", tmp_path)
     assert failed == {lost: "LinAlgError: not positive"}

@@ -1,10 +1,10 @@
-"""The SCF of a species: what was checked is said."""
+"""The SCF of a species: its settings, and what was checked is said."""
 
 import dataclasses
 
 import pytest
 
-from mlxc import solution
+from mlxc import local_exchange_record, solution
 from tests.training.conftest import SPECIES, TINY
 from training import scf
 
@@ -23,3 +23,9 @@ def test_nothing_is_said_where_nothing_was_checked(follow_ups, cycles, monkeypat
     monkeypatch.setattr(solution, "ATTEMPTS", ({"max_cycle": cycles},))
     mf, stable = scf.mean_field(SPECIES["Li"], dataclasses.replace(TINY, follow_ups=follow_ups))
     assert stable is None and mf.converged is (cycles > 1)
+
+
+@pytest.mark.parametrize("level", (0, 1))
+def test_the_local_part_has_the_grid_that_is_asked_for(level):
+    mf, _ = scf.mean_field(SPECIES["Li"], dataclasses.replace(TINY, xc="mlxc_lh", local_grid=level))
+    assert mf.converged and local_exchange_record(mf)["grid_level"] == level
