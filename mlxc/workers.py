@@ -5,6 +5,8 @@ project and one thread each (`dask worker --nthreads 1`). A worker that dies tak
 computing, which another one starts again.
 """
 
+import ctypes
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,7 +42,7 @@ def pool(workers: int = 1, scheduler: str | None = None) -> Iterator[Run]:
     if type(workers) is not int or workers < 1:
         raise InvalidInput(f"workers = {workers!r}, expected a number of processes from 1")
     if workers == 1 and scheduler is None:
-        yield lambda function, items, *how: ((item, _tried(function, item, *how)) for item in items)
+        yield lambda function, items, *how: ((item, _tried(_afresh, function, item, *how)) for item in items)
         return
     try:
         from distributed import Client, LocalCluster, as_completed
@@ -55,7 +57,7 @@ def pool(workers: int = 1, scheduler: str | None = None) -> Iterator[Run]:
 
         def run(function: Callable, items: Sequence, *how):
             longest_first = list(enumerate(items))[::-1]  # items come shortest first, and the last would be waited for
-            tasks = {client.submit(function, item, *how, key=f"{i}-{time.time_ns()}", pure=False): item
+            tasks = {client.submit(_afresh, function, item, *how, key=f"{i}-{time.time_ns()}", pure=False): item
                      for i, item in longest_first}
             for task in as_completed(list(tasks), loop=client.loop):
                 item = tasks.pop(task)
@@ -63,6 +65,15 @@ def pool(workers: int = 1, scheduler: str | None = None) -> Iterator[Run]:
                 task.release()
 
         yield run
+
+
+def _afresh(function: Callable, *arguments) -> Any:
+    """What a function returns, after what earlier calls have freed is given back: PySCF counts it as memory in use."""
+    gc.collect()
+    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc, which alone keeps it
+    if give_back is not None:
+        give_back(0)
+    return function(*arguments)
 
 
 def _tried(function: Callable, *arguments) -> Any:

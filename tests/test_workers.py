@@ -2,7 +2,9 @@
 
 import os
 
+import numpy as np
 import pytest
+from pyscf import lib
 
 from mlxc import workers
 from mlxc.workers import KEEP_MEMORY, pool
@@ -18,6 +20,24 @@ def test_processes_keep_their_memory_unless_the_user_says_otherwise(monkeypatch)
     with pool(2) as run:
         found = dict(run(_setting, list(KEEP_MEMORY)))
     assert found == KEEP_MEMORY | {"MALLOC_TRIM_THRESHOLD_": "123456"}
+
+
+def _memory_before_arrays_come_and_go(number: int) -> float:
+    """MB in use, as PySCF counts them."""
+    used = lib.current_memory()[0]
+    [np.ones(125_000) for _ in range(LARGE)]
+    return used
+
+
+#: Size of these arrays, MB.
+LARGE = 400
+
+
+@pytest.mark.slow
+def test_what_one_call_freed_does_not_count_in_the_next():
+    with pool(2) as run:
+        found = [used for _, used in run(_memory_before_arrays_come_and_go, range(6))]
+    assert max(found) < min(found) + LARGE / 2
 
 
 def test_workers_that_are_slow_to_stop_lose_nothing(caplog):
