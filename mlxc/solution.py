@@ -1,6 +1,6 @@
 """Solutions of the SCF: how one is found, whether it is a minimum, and electron numbers that are no whole numbers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -23,6 +23,9 @@ SOFT = 1e-5
 
 #: Curvatures below minus this are no error of the grid, Ha.
 STEEP = 1e-2
+
+#: How often a step along an unstable direction is halved.
+HALVINGS = 8
 
 #: What a solution consists of.
 SOLUTION = ("mo_coeff", "mo_energy", "mo_occ", "e_tot", "converged")
@@ -77,13 +80,17 @@ def go_downhill(mf, mo_coeff: np.ndarray, mo_occ: np.ndarray) -> int:
     solver, cycles = mf.newton(), count()
     solver.callback = lambda _: next(cycles)
     solver.kernel(mo_coeff, mo_occ)
-    for name in SOLUTION:
-        setattr(mf, name, getattr(solver, name))
+    _set(mf, _solution(solver))
     return next(cycles)
 
 
 def _solution(mf) -> dict:
     return {name: getattr(mf, name) for name in SOLUTION}
+
+
+def _set(mf, solution: dict):
+    for name, value in solution.items():
+        setattr(mf, name, value)
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,8 @@ def stabilised(mf, follow_ups: int, grid_level: int | None = None) -> bool:
     Checked is the second derivative of the energy in real rotations between occupied and empty orbitals of each spin
     (internal stability). That makes the solution a local minimum with these electron numbers; that no other minimum
     lies lower, or one with complex orbitals or tilted spins, is not shown. Where a direction goes down, the SCF starts
-    again from there, without DIIS where that leads back, and the better of the two solutions is kept.
+    again from there, without DIIS where that leads back, then after a step short enough to go down, at last with
+    a second-order solver, and the better of the two solutions is kept.
 
     Args:
         mf: converged; holds the solution found afterwards.
@@ -134,23 +142,35 @@ def stabilised(mf, follow_ups: int, grid_level: int | None = None) -> bool:
     """
     for restart in range(follow_ups + 1):
         with _on_grid(mf, grid_level):
-            curvature, rotated = softest_rotation(mf)
+            curvature, turned = softest_rotation(mf)
         if curvature >= -FLAT or restart == follow_ups:
             break
         before = _solution(mf)
-        dm = mf.make_rdm1(rotated, mf.mo_occ)
+        dm = mf.make_rdm1(turned(1.0), mf.mo_occ)
         mf.kernel(dm0=dm)
         if curvature < -STEEP and before["e_tot"] - mf.e_tot < SOFT:
             _without_extrapolation(mf, dm)
         if not mf.converged and mf.e_tot < before["e_tot"]:
             go_downhill(mf, mf.mo_coeff, mf.mo_occ)
         gain = before["e_tot"] - mf.e_tot
+        if curvature < -STEEP and (not mf.converged or gain < SOFT) and not np.any(mf.mo_occ % 1):
+            _set(mf, before)
+            if (lower := _lower(mf, turned)) is not None:
+                mf.kernel(dm0=mf.make_rdm1(lower, mf.mo_occ))
+                if not mf.converged or before["e_tot"] - mf.e_tot < SOFT:
+                    go_downhill(mf, lower, before["mo_occ"])
+                gain = before["e_tot"] - mf.e_tot
         if not mf.converged or gain < SOFT:
             soft = bool(mf.converged and abs(gain) < SOFT and curvature >= -STEEP)
-            for name, value in before.items():
-                setattr(mf, name, value)
+            _set(mf, before)
             return soft
     return curvature >= -FLAT
+
+
+def _lower(mf, turned: Callable[[float], np.ndarray]) -> np.ndarray | None:
+    """Orbitals after half of a step, a quarter, …, the first whose energy is lower than that of the object's own."""
+    steps = (turned(0.5**n) for n in range(1, HALVINGS + 1))
+    return next((mo for mo in steps if mf.energy_tot(mf.make_rdm1(mo, mf.mo_occ)) < mf.e_tot), None)
 
 
 def _without_extrapolation(mf, dm: np.ndarray):
@@ -176,8 +196,8 @@ def _on_grid(mf, level: int | None) -> Iterator[None]:
             mf.grids = own
 
 
-def softest_rotation(mf) -> tuple[float, np.ndarray]:
-    """The lowest curvature of the energy, Ha, and the orbitals after a unit step along it.
+def softest_rotation(mf) -> tuple[float, Callable[[float], np.ndarray]]:
+    """The lowest curvature of the energy, Ha, and the orbitals after a step of some length along it.
 
     One of the start vectors is random: PySCF's own analysis starts from one vector that has the symmetry of the
     orbitals, and never finds a direction that breaks it.
@@ -186,16 +206,18 @@ def softest_rotation(mf) -> tuple[float, np.ndarray]:
     generate = newton_ah.gen_g_hop_uhf if unrestricted else newton_ah.gen_g_hop_rhf
     _, product, diagonal = generate(mf, mf.mo_coeff, mf.mo_occ)
     if not diagonal.size:  # no empty orbitals
-        return 0.0, mf.mo_coeff
+        return 0.0, lambda length: mf.mo_coeff
     first, noise = np.zeros_like(diagonal), np.random.default_rng(0).normal(size=diagonal.size)
     first[np.argmin(diagonal)] = 1.0
     curvature, step = lib.davidson(lambda x: 2 * product(x), [first, noise / np.maximum(np.abs(diagonal), 1e-2)],
                                    2 * diagonal, tol=1e-4, verbose=0)
+    coeff, occ = mf.mo_coeff, mf.mo_occ
     if not unrestricted:
-        return float(curvature), _rotated(mf.mo_coeff, mf.mo_occ, step)
-    of_first_spin = np.count_nonzero(mf.mo_occ[0]) * np.count_nonzero(mf.mo_occ[0] == 0)
+        return float(curvature), lambda length: _rotated(coeff, occ, length * step)
+    of_first_spin = np.count_nonzero(occ[0]) * np.count_nonzero(occ[0] == 0)
     steps = step[:of_first_spin], step[of_first_spin:]
-    return float(curvature), np.array([_rotated(*spin) for spin in zip(mf.mo_coeff, mf.mo_occ, steps, strict=True)])
+    return float(curvature), lambda length: np.array([_rotated(c, o, length * x)
+                                                      for c, o, x in zip(coeff, occ, steps, strict=True)])
 
 
 def _rotated(coeff: np.ndarray, occ: np.ndarray, step: np.ndarray) -> np.ndarray:

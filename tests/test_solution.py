@@ -7,9 +7,9 @@ from pyscf import dft, gto, scf
 from mlxc import solution
 
 
-def symmetric_h2():
-    """UKS of H₂ at 3 Å with equal orbitals of both spins: a saddle point."""
-    mf = dft.UKS(gto.M(atom="H 0 0 0; H 0 0 3", basis="sto-3g", verbose=0), xc="wb97x")
+def symmetric_h2(distance: float = 3.0):
+    """UKS of H₂, 3 Å long, with equal orbitals of both spins: a saddle point."""
+    mf = dft.UKS(gto.M(atom=f"H 0 0 0; H 0 0 {distance}", basis="sto-3g", verbose=0), xc="wb97x")
     mf.grids.level, mf.conv_tol = 0, 1e-9
     mf.kernel()
     return mf
@@ -35,7 +35,7 @@ def test_a_restart_that_gains_nothing_is_not_kept(monkeypatch):
     """The analysis reports an instability that is none: the same solution is there afterwards, and counts as stable."""
     mf = atom("Li", 1)
     before = mf.e_tot, mf.mo_coeff
-    monkeypatch.setattr(solution, "softest_rotation", lambda mf: (-1e-3, mf.mo_coeff))
+    monkeypatch.setattr(solution, "softest_rotation", lambda mf: (-1e-3, lambda length: mf.mo_coeff))
     assert solution.stabilised(mf, 1) is True
     assert mf.e_tot == before[0] and mf.mo_coeff is before[1]
 
@@ -45,7 +45,7 @@ def test_a_restart_that_ends_higher_is_not_kept(monkeypatch):
     symmetric = mf.mo_coeff
     assert solution.stabilised(mf, 3)
     lowest, calls = mf.e_tot, []
-    monkeypatch.setattr(solution, "softest_rotation", lambda _: (calls.append(1) or -1.0, symmetric))
+    monkeypatch.setattr(solution, "softest_rotation", lambda _: (calls.append(1) or -1.0, lambda length: symmetric))
     assert solution.stabilised(mf, 3) is False
     assert mf.e_tot == lowest and mf.converged and len(calls) == 1
 
@@ -157,6 +157,22 @@ def test_a_restart_that_does_not_converge_goes_downhill(monkeypatch):
     monkeypatch.setattr(scf.hf.SCF, "kernel", unfinished)
     assert solution.stabilised(mf, 3) is True
     assert mf.converged and mf.e_tot < saddle - 0.1 and mf.spin_square()[0] == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("failures", (2, 3), ids=("SCF", "second order"))
+def test_a_restart_that_flies_away_is_made_with_a_shorter_step(monkeypatch, failures):
+    """As with LiF at 10 Å, whose SCF oscillates after a unit step, with DIIS and without."""
+    mf, kernel, calls = symmetric_h2(2), scf.hf.SCF.kernel, []
+    saddle = mf.e_tot
+
+    def fails_at_first(mf, dm0=None):
+        calls.append(mf.energy_tot(dm0))
+        mf.converged = False
+        return kernel(mf, dm0) if len(calls) > failures else None
+
+    monkeypatch.setattr(scf.hf.SCF, "kernel", fails_at_first)
+    assert solution.stabilised(mf, 3) is True
+    assert mf.converged and mf.e_tot < saddle - 0.05 and calls[2] < saddle
 
 
 def test_another_grid_serves_the_analysis_alone(monkeypatch):

@@ -33,6 +33,9 @@ SCALARS = ("e_rest", "ex_full", "converged", "lost_electrons", "e_scf")
 #: Settings that were added later: at their default they are no part of the hash, so that older records keep theirs.
 ADDED = ("follow_ups", "local_exchange", "local_grid")
 
+#: What the card of a refined functional (`training.refine`) says in place of the functional of its densities.
+OWN = "the functional itself, self-consistent"
+
 
 class MissingRecord(InvalidInput, FileNotFoundError):
     """A density that was not computed, or not with these settings."""
@@ -94,8 +97,15 @@ class Settings:
 
     @classmethod
     def read(cls, path: Path | None, card: dict | None = None) -> "Settings":
-        """Those of a configuration file, or else on a model's card, or else the standard ones."""
+        """Those of a configuration file, or else on a model's card, or else the standard ones.
+
+        Raises:
+            InvalidInput: no configuration, and the card is of a functional that was fitted at its own densities.
+        """
         known = configuration.read(path) if path else (card or {}).get("training", {})
+        if known.get("features", {}).get("xc") == OWN:
+            raise InvalidInput("this functional was fitted at its own densities, which its card cannot name: say with "
+                               "--config whose densities to take, such as training/configs/mlxc_lh.toml")
         return cls.of({"features": known.get("features", {})})
 
 

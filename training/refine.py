@@ -28,6 +28,7 @@ from training import configuration, data, ensemble, features, fit, loss, member,
 from training.data import Dataset
 from training.device import CPU, add_option, chosen
 from training.model_card import card
+from training.record import OWN
 
 #: Error of a target one of whose species does not converge, in units of its tolerance.
 FAILURE = 10.0
@@ -35,9 +36,6 @@ FAILURE = 10.0
 #: The SCF of its densities is looser than elsewhere. The energies are of the finer grid and stationary, so that this
 #: changes them by 0.02 to 0.09 kcal/mol (N, N⁺, H₂CO with 15.5 electrons, ClNO) and saves more than half of the time.
 LOOSE: dict[str, Any] = {"conv_tol": 1e-6, "local_grid": 0}
-
-#: What the card says of the densities.
-OWN = "the functional itself, self-consistent"
 
 #: Relative improvement that is worth another round.
 WORTH = 0.01

@@ -14,7 +14,7 @@ from mlxc.errors import InvalidInput, UnknownFunctional
 from tests.functionals import random_functional
 from tests.training.conftest import SPECIES, TINY
 from training import features
-from training.record import ADDED, is_whole
+from training.record import ADDED, OWN, is_whole
 
 H = SPECIES["H"]
 
@@ -177,3 +177,11 @@ def test_a_damaged_file_is_named(tmp_path, record, damage):
     with pytest.raises(InvalidInput, match=f"{path}, the record of H, is damaged .*delete it and compute it anew"):
         features.load(H, tmp_path, TINY)
     assert is_whole(path) is (damage == "bit")  # only reading everything shows that
+
+
+def test_a_card_of_a_refined_functional_names_no_densities():
+    card = {"training": {"features": {"xc": OWN, "omegas": [0.5]}}}
+    with pytest.raises(InvalidInput, match="its own densities.*--config"):
+        features.Settings.read(None, card)
+    config = Path(__file__).parents[2] / "training" / "configs" / "mlxc_lh.toml"
+    assert features.Settings.read(config, card).xc == "wb97x"
