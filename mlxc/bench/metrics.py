@@ -9,6 +9,9 @@ import numpy as np
 from mlxc.bench.entries import Entry, Set
 from mlxc.bench.results import Results
 
+#: Properties of which the literature gives relative errors, with the smallest reference that an error is divided by.
+FLOORS = {"dipole": 1.0, "polarizability": 0.0}
+
 
 @dataclass(frozen=True)
 class Column:
@@ -98,6 +101,18 @@ def weighted(errors: Mapping[str, float], entries: Sequence[Entry]) -> float:
     total = sum(len(part) * typical / size * mean_absolute(errors, part)
                 for part, size in zip(parts, sizes, strict=True))
     return float(total / len(entries))
+
+
+def relative(errors: Mapping[str, float], entries: Sequence[Entry]) -> float:
+    """Root mean square of the relative errors of one of the properties in `FLOORS`, %.
+
+        100 √⟨(error / max(|reference|, floor))²⟩
+
+    Dipoles below the floor, 1 D, would count for too much (doi:10.1021/acs.jctc.7b01252); polarisabilities have none
+    (doi:10.1039/c8cp03569e).
+    """
+    return float(100 * np.sqrt(np.mean([(errors[e.id] / max(abs(e.reference), FLOORS[e.quantity])) ** 2
+                                        for e in entries])))
 
 
 def interval(errors: Mapping[str, float], other: Mapping[str, float], entries: Sequence[Entry],

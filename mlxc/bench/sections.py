@@ -89,6 +89,8 @@ def _rows(entries: Sequence[Entry], columns: Sequence[Column]) -> list[tuple[str
                                  ("weighted as in WTMAD-2", metrics.weighted, all(e.reference for e in entries))):
         if several and sensible:
             rows.append((name, "", *(f"{mean(c.errors, entries):.2f}" for c in columns)))
+    if all(e.quantity in metrics.FLOORS for e in entries):
+        rows.append(("relative errors, RMS %", "", *(f"{metrics.relative(c.errors, entries):.1f}" for c in columns)))
     rows.append(("SCF not converged", str(len(entries)),
                  *(str(sum(e.id in c.unconverged for e in entries)) for c in columns)))
     return rows

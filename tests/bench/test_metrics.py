@@ -67,6 +67,14 @@ def test_means(results, s):
     assert metrics.weighted(errors, ENTRIES[:3]) == pytest.approx((2 * 4.5 / 7 * 1.25 + 4.5 / 2 * 3.0) / 3)
 
 
+def test_relative_errors_of_small_dipoles_are_those_of_one_debye():
+    entries = [Entry("small", "S", "f", (), 0.1, "D", "dipole"), Entry("large", "S", "f", (), -2.0, "D", "dipole")]
+    found = metrics.relative({"small": 0.3, "large": 0.8}, entries)
+    assert found == pytest.approx(100 * ((0.3**2 + 0.4**2) / 2) ** 0.5)
+    entry = Entry("He", "S", "f", (), 0.2, "Å³", "polarizability")
+    assert metrics.relative({"He": -0.01}, [entry]) == pytest.approx(5.0)
+
+
 def test_groups_are_sorted():
     assert {k: [e.id for e in v] for k, v in metrics.groups(ENTRIES, "family").items()} == {
         "ions": ["one", "two"], "radicals": ["three", "seen"]}

@@ -105,6 +105,15 @@ def test_spreads_and_errors_are_in_the_sets_own_unit(folder):
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("σ, eV", "error of ens, eV")
 
 
+@pytest.mark.parametrize("quantity,unit,expected", [("dipole", "D", "50.0"), ("polarizability", "Å³", "100.0")])
+def test_properties_have_a_row_of_relative_errors(quantity, unit, expected):
+    build = Builder()
+    build.add("small", "sub", "molecules", [(job("small"), 1)], 0.5, unit=unit, quantity=quantity)
+    s = build.finished("properties", "Of molecules")
+    section = sections.of_set(s, [metrics.Column("a", {"small": 0.5}, (), (), (), {})])
+    assert rows(section.tables[0])["relative errors, RMS %"] == ("", expected)
+
+
 def test_a_functional_looks_the_same_in_every_picture():
     """Whatever stands beside it; others have what is left, and no two are alike."""
     some = figures.styles(["pbe", "mine", "mlxc_lh"])
