@@ -76,8 +76,15 @@ def test_another_protocol_is_refused(published, tmp_path, tiny):
         runner.run([tiny], [HF], tmp_path / "two", dataclasses.replace(PROTOCOL, grid_level=1), known=published)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x1f\x8b\x08\x00", gzip.compress(b""), gzip.compress(b"{}\n[1]"),
-                                     gzip.compress(b'{"a": 1}\n{"b": 2}'), gzip.compress(b"{")])
+# A compressed file holds its time: without names the tests would be called otherwise in each process.
+@pytest.mark.parametrize("content", [
+    pytest.param(b"", id="empty"),
+    pytest.param(b"\x1f\x8b\x08\x00", id="half a header"),
+    pytest.param(gzip.compress(b""), id="no line"),
+    pytest.param(gzip.compress(b"{}\n[1]"), id="a list"),
+    pytest.param(gzip.compress(b'{"a": 1}\n{"b": 2}'), id="other keys"),
+    pytest.param(gzip.compress(b"{"), id="half a line"),
+])
 def test_a_file_of_something_else_is_refused(content, tmp_path, tiny):
     path = tmp_path / "x.jsonl.gz"
     path.write_bytes(content)
