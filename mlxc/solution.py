@@ -141,7 +141,7 @@ def stabilised(mf, follow_ups: int, grid_level: int | None = None) -> bool:
     Source: doi:10.1063/1.434318.
     """
     for restart in range(follow_ups + 1):
-        with _on_grid(mf, grid_level):
+        with on_grid(mf, grid_level):
             curvature, turned = softest_rotation(mf)
         if curvature >= -FLAT or restart == follow_ups:
             break
@@ -183,7 +183,7 @@ def _without_extrapolation(mf, dm: np.ndarray):
 
 
 @contextmanager
-def _on_grid(mf, level: int | None) -> Iterator[None]:
+def on_grid(mf, level: int | None) -> Iterator[None]:
     """The object with a grid of another level, for as long as it lasts."""
     own = getattr(mf, "grids", None)
     if level is not None and own is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from pyscf import df, dft, gto, lib
 
 import mlxc
+from mlxc.bench.excited import lowest_excitations
 from mlxc.bench.jobs import Job
 from mlxc.bench.methods import Method, versions
 from mlxc.bench.protocol import Protocol
@@ -57,8 +58,8 @@ def compute(job: Job, method: Method, protocol: Protocol) -> dict[str, Any]:
         ``e_scf`` and ``e_disp`` (Ha), ``converged``, ``stable`` (None where it was not checked), ``cycles`` (of the SCF
         before that check), ``s2`` (None for fractional electrons), ``homo`` and ``lumo`` (Ha), ``dipole`` (D),
         ``cpu_seconds`` of all that and ``threads``, ``e_one`` (Ha; one-electron species: the exact energy in the
-        basis), ``polarizability`` (Å³, where wanted), ``members`` (Ha, of an ensemble), ``local_exchange`` (of a local
-        hybrid).
+        basis), ``polarizability`` (Å³) and ``excitations`` (Ha, by spin) where wanted, ``members`` (Ha, of an
+        ensemble), ``local_exchange`` (of a local hybrid).
     """
     mol, grids, with_df = shared(job, protocol)
     start = time.process_time()
@@ -72,7 +73,7 @@ def compute(job: Job, method: Method, protocol: Protocol) -> dict[str, Any]:
     if job.electrons:
         occupy(mf, *job.electrons)
     cycles = converge(mf, _guess(mf, job), method.responds)
-    checked = mf.converged and job.is_open and protocol.follow_ups and method.responds
+    checked = mf.converged and job.is_checked and protocol.follow_ups and method.responds
     stable = stabilised(mf, protocol.follow_ups, protocol.stability_grid_level) if checked else None
     occupied, levels = np.ravel(mf.mo_occ) > 0, np.ravel(mf.mo_energy)
     result = {
@@ -88,6 +89,8 @@ def compute(job: Job, method: Method, protocol: Protocol) -> dict[str, Any]:
         result["e_one"] = float(_lowest(mf) + mol.energy_nuc())
     if job.polarizability and mf.converged and method.responds:
         result["polarizability"] = float(np.trace(mlxc.polarizability(mf)) / 3 * lib.param.BOHR**3)
+    if job.excitations and mf.converged and method.responds:
+        result["excitations"] = lowest_excitations(mf, protocol.stability_grid_level)
     return result
 
 

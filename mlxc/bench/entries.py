@@ -24,6 +24,9 @@ QUANTITIES: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
     "minus_homo": lambda r: -r["homo"],
     "dipole": lambda r: r["dipole"],
     "polarizability": lambda r: r.get("polarizability"),
+    "singlet": lambda r: r.get("excitations", {}).get("singlet"),
+    "triplet": lambda r: r.get("excitations", {}).get("triplet"),
+    "same_spin": lambda r: r.get("excitations", {}).get("same_spin"),
 }
 
 #: Units of values, per atomic unit of energy; the others are not converted.

@@ -23,6 +23,7 @@ class Job:
         restricted: closed shells restricted; False for a broken-symmetry solution, started from a spin-polarised guess.
         grid_level: other than the protocol's.
         polarizability: whether the static polarisability is wanted too.
+        excitations: whether the lowest excitation energies are wanted too.
         density_fit: False where the protocol's auxiliary basis does not fit.
     """
 
@@ -36,6 +37,7 @@ class Job:
     grid_level: int | None = None
     polarizability: bool = False
     density_fit: bool = True
+    excitations: bool = False
 
     @property
     def key(self) -> str:
@@ -58,8 +60,13 @@ class Job:
 
     @property
     def is_open(self) -> bool:
-        """Whether its solution is checked for stability."""
+        """Whether both spins have orbitals of their own, of whole electrons that are more than one."""
         return not self.is_restricted and self.electrons is None and self.n_electrons > 1
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether its solution is checked for stability."""
+        return self.is_open or self.excitations
 
     @property
     def n_electrons(self) -> float:

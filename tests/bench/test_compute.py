@@ -70,13 +70,17 @@ def test_electron_numbers_may_be_fractions():
 
 
 def test_what_is_wanted_beside_the_energy():
-    lih = Job("lih", (("Li", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 1.6))), 0, 0, "6-31g", polarizability=True)
-    found, mf = result(lih, "pbe"), dft.RKS(lih.mol(), xc="pbe").density_fit(auxbasis=PROTOCOL.auxbasis)
+    lih = Job("lih", (("Li", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 1.6))), 0, 0, "6-31g", polarizability=True,
+              excitations=True)
+    found = result(lih, "pbe", stability_grid_level=0)
+    mf = dft.RKS(lih.mol(), xc="pbe").density_fit(auxbasis=PROTOCOL.auxbasis)
     mf.grids.level = 0
     mf.kernel()
     assert found["dipole"] == pytest.approx(np.linalg.norm(mf.dip_moment(verbose=0)), abs=1e-4)
     assert found["polarizability"] == pytest.approx(np.trace(mlxc.polarizability(mf)) / 3 * 0.529177**3, rel=1e-4)
-    assert "polarizability" not in result(dataclasses.replace(lih, polarizability=False), "pbe")
+    assert found["stable"] and found["excitations"]["singlet"] == pytest.approx(mf.TDDFT().run().e[0], abs=1e-5)
+    without = result(dataclasses.replace(lih, polarizability=False, excitations=False), "pbe")
+    assert not {"polarizability", "excitations"} & set(without) and without["stable"] is None
 
 
 def test_a_finer_grid_can_be_asked_for():

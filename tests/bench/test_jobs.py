@@ -13,7 +13,7 @@ FRACTIONAL = dataclasses.replace(LI, species="Li +0.50", electrons=(1.5, 1.0))
 
 @pytest.mark.parametrize("change", ({"charge": 1}, {"spin": 2}, {"basis": "6-31g"}, {"electrons": (1.0, 0.5)},
                                     {"restricted": False}, {"grid_level": 4}, {"polarizability": True},
-                                    {"density_fit": False}, {"atoms": HE.atoms}))
+                                    {"excitations": True}, {"density_fit": False}, {"atoms": HE.atoms}))
 def test_keys_differ_where_jobs_do(change):
     assert dataclasses.replace(H2, **change).key != H2.key
 
@@ -31,10 +31,11 @@ def test_json_gives_a_job_back():
 
 @pytest.mark.parametrize("job, restricted, checked, electrons", (
     (H2, True, False, 2), (H2_CATION, False, False, 1), (LI, False, True, 3), (FRACTIONAL, False, False, 2.5),
-    (dataclasses.replace(H2, restricted=False), False, True, 2)))
-def test_open_shells_are_checked_for_stability(job, restricted, checked, electrons):
+    (dataclasses.replace(H2, restricted=False), False, True, 2),
+    (dataclasses.replace(H2, excitations=True), True, True, 2)))
+def test_open_shells_and_what_is_excited_are_checked_for_stability(job, restricted, checked, electrons):
     """One electron is always in its ground state; fractions have no minimum to look for."""
-    assert (job.is_restricted, job.is_open, job.n_electrons) == (restricted, checked, electrons)
+    assert (job.is_restricted, job.is_checked, job.n_electrons) == (restricted, checked, electrons)
 
 
 def test_molecules_are_those_asked_for():

@@ -241,6 +241,70 @@ def test_tables_of_properties(tmp_path, name, files, quantity):
     assert all(j.polarizability == (name == "polarizabilities") for j in small.jobs.values())
 
 
+# ------------------------------------------------------------------------------------------ excitations
+
+
+def state(energy, spin=1, label="^1A", **more):
+    return {"State": label, "Spin": spin, "V/R": "V", "TBE/AVTZ": energy, "Safe ? (~50 meV)": "Y"} | more
+
+
+@pytest.fixture
+def quest(tmp_path) -> Path:
+    """A folder in QUEST's form: what is to be found has energy 2, or 2.5 for the second spin."""
+    content = {
+        "MAIN/Water": [state(3.0), state(2.0, **{"V/R": "R"}), state(2.5, 3), state(1.0, 5)],
+        "MAIN/Formaldehyde": [state(1.5, label="^1A'' [F]"), state(1.6, **{"Special ?": "FL"}), state(2.0),
+                              state(None)],
+        "MAIN/Doubles": [state(1.0, **{"Special ?": "GD"}), state(2.0), state(1.0, 3, **{"Safe ? (~50 meV)": "N"})],
+        "MAIN/Streptocyanine-C1": [state(2.0)], "MAIN/Carbon_dioxyde": [state(2.0, **{"Special ?": "PD"})],
+        "RAD/CO+": [state(2.0, 2), state(1.0, 4)], "RAD/OH": [state(1.0, 2)], "MAIN/Large": [state(2.0)]}
+    geometries = {
+        "water": "O 0 0 0.1\nH 0 0.8 -0.5\nH 0 -0.8 -0.5", "doubles": "He 0 0 0",
+        "formaldehyde_1": "C 0 0 0\nO 0 0 1.2\nH 0 0.9 -0.6\nH 0 -0.9 -0.6",
+        "formaldehyde_2": "C 0 0 0\nO 0 0 1.3\nH 0 0.9 -0.6\nH 0 -0.9 -0.6",
+        "streptocyanine-c1": "N 0 0 0\nH 0 0 1", "carbon_dioxide": "C 0 0 0\nO 0 0 1.2\nO 0 0 -1.2",
+        "CO+": "C 0 0 0\nO 0 0 1.1", "OH": "O 0 0 0\nH 0 0 1",
+        "large": "C 0 0 0\nC 0 0 1.2\nC 0 0 2.5\nC 0 0 3.7"}
+    for name, states in content.items():
+        path = tmp_path / "QUESTDB" / "data" / "json" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(states))
+    places = tmp_path / "QUESTDB" / "geometries" / "xyz"
+    places.mkdir(parents=True)
+    for name, atoms in geometries.items():
+        (places / f"{name}.xyz").write_text(f"{atoms.count(chr(10)) + 1}\n{name}\n{atoms}\n")
+    return tmp_path
+
+
+def test_the_lowest_excitation_of_each_spin_is_scored(quest):
+    small, whole = sets.load("excitations,excitations:all", STANDARD, quest)
+    found = {e.id: (e.subset, e.quantity, e.reference, e.unit) for e in small.entries}
+    assert found == {
+        "Water singlet": ("singlets, Rydberg", "singlet", 2.0, "eV"),
+        "Water triplet": ("triplets, valence", "triplet", 2.5, "eV"),
+        "Formaldehyde singlet": ("singlets, valence", "singlet", 2.0, "eV"),
+        "Streptocyanine-C1 singlet": ("singlets, valence", "singlet", 2.0, "eV"),
+        "Carbon_dioxyde singlet": ("singlets, valence", "singlet", 2.0, "eV"),
+        "CO+ doublet": ("doublets, valence", "same_spin", 2.0, "eV")}
+    assert {e.id for e in whole.entries} - set(found) == {"Large singlet"}
+
+
+def test_excitations_are_wanted_of_the_ground_state_s_geometry_and_charge(quest):
+    jobs = {j.species: j for j in sets.load("excitations", STANDARD, quest)[0].jobs.values()}
+    assert jobs["Formaldehyde"].atoms[1] == ("O", (0.0, 0.0, 1.2))
+    assert {name: (j.charge, j.spin) for name, j in jobs.items() if j.charge or j.spin} == {
+        "CO+": (1, 1), "Streptocyanine-C1": (1, 0)}
+    assert all(j.excitations and j.basis == DIFFUSE for j in jobs.values())
+
+
+def test_quest_is_a_clone_in_the_reference_folder(tmp_path, quest):
+    with pytest.raises(InvalidInput, match="git clone https://github.com/pfloos/QUESTDB"):
+        sets.load("excitations", STANDARD, tmp_path / "elsewhere")
+    (quest / "QUESTDB" / "geometries" / "xyz" / "water.xyz").unlink()
+    with pytest.raises(InvalidInput, match="no geometry of Water"):
+        sets.load("excitations", STANDARD, quest)
+
+
 # ----------------------------------------------------------------------------------------------- names
 
 

@@ -5,6 +5,7 @@
     one-electron, fractional, dissociation, anions, sensitivity        laws of physics; nothing is needed
     physics                         all five of these
     ionisation[:all], dipoles[:all], polarizabilities[:all]    of the reference folder; up to four heavy atoms, or all
+    excitations[:all]               QUEST, cloned into the reference folder; up to three heavy atoms, or all
     PATH.json                       a manifest of reactions (data/README.md)
 """
 
@@ -13,7 +14,16 @@ from pathlib import Path
 
 from mlxc.bench.entries import Set
 from mlxc.bench.protocol import Protocol
-from mlxc.bench.sets import dissociation, fractional, levels, one_electron, reactions, response, sensitivity
+from mlxc.bench.sets import (
+    dissociation,
+    excitations,
+    fractional,
+    levels,
+    one_electron,
+    reactions,
+    response,
+    sensitivity,
+)
 from mlxc.errors import InvalidInput
 from mlxc.suggest import did_you_mean
 
@@ -34,6 +44,8 @@ SETS: dict[str, Callable[[Protocol, Path | None], Set]] = {
     "dipoles:all": lambda protocol, data: response.dipoles(protocol, _needed(data), None),
     "polarizabilities": lambda protocol, data: response.polarizabilities(protocol, _needed(data)),
     "polarizabilities:all": lambda protocol, data: response.polarizabilities(protocol, _needed(data), None),
+    "excitations": lambda protocol, data: excitations.excitations(protocol, _needed(data)),
+    "excitations:all": lambda protocol, data: excitations.excitations(protocol, _needed(data), None),
 }
 
 #: Other names, and what they stand for.
