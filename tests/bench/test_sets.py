@@ -305,6 +305,13 @@ def test_quest_is_a_clone_in_the_reference_folder(tmp_path, quest):
         sets.load("excitations", STANDARD, quest)
 
 
+@pytest.mark.parametrize("content", ('[{"State": "^1A", "Spin": 1}]', '["water"]', "5"))
+def test_another_form_than_quest_s_is_refused(quest, content):
+    (quest / "QUESTDB" / "data" / "json" / "MAIN" / "Water.json").write_text(content)
+    with pytest.raises(InvalidInput, match="Water.json is not in the form of QUESTDB's commit"):
+        sets.load("excitations", STANDARD, quest)
+
+
 # ----------------------------------------------------------------------------------------------- names
 
 

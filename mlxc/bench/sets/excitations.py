@@ -30,6 +30,9 @@ SPELLED = {"aza-naphthalene": "azanaphthalene", "carbon_dioxyde": "carbon_dioxid
            "nitrodimethylaniline": "nitrodimethylaniniline", "pentalene_d2h": "pentalene_2",
            "phenyl-pyrrole_twisted": "phenyl-pyrrole_2"}
 
+#: The commit of QUESTDB whose form is read.
+FORM = "460482b"
+
 #: Radicals with a ²Π ground state, whose first root is its other component.
 DEGENERATE = ("CH", "OH", "NO", "NCO", "CNO", "CON", "BO2")
 
@@ -43,7 +46,7 @@ def excitations(protocol: Protocol, data: Path, heavy_atoms: int | None = SMALL)
     places = {path.stem.lower(): path for path in sorted((folder / "geometries" / "xyz").glob("*.xyz"))}
     for group in ("MAIN", "RAD"):
         for path in sorted((folder / "data" / "json" / group).glob("*.json")):
-            lowest = _lowest(read(path))
+            lowest = _lowest(path)
             if not lowest or path.stem in DEGENERATE:
                 continue
             atoms = tuple(read_xyz(_geometry(path.stem, places)))
@@ -59,14 +62,18 @@ def excitations(protocol: Protocol, data: Path, heavy_atoms: int | None = SMALL)
                           "Lowest vertical excitation energies of each spin against QUEST's best estimates")
 
 
-def _lowest(states: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+def _lowest(path: Path) -> dict[int, dict[str, Any]]:
     """The lowest vertical absorption of each spin, where it is a single excitation and safe."""
     found: dict[int, dict[str, Any]] = {}
-    for state in states:
-        emission = "[F]" in state["State"] or state.get("Special ?") == "FL"
-        if state["Spin"] in SPINS and not emission and state.get("TBE/AVTZ") is not None:
-            found[state["Spin"]] = min(state, found.get(state["Spin"], state), key=lambda s: s["TBE/AVTZ"])
-    return {spin: s for spin, s in found.items() if s["Safe ? (~50 meV)"] == "Y" and s.get("Special ?") != "GD"}
+    try:
+        for state in read(path):
+            emission = "[F]" in state["State"] or state.get("Special ?") == "FL"
+            if state["Spin"] in SPINS and not emission and state["TBE/AVTZ"] is not None:
+                found[state["Spin"]] = min(state, found.get(state["Spin"], state), key=lambda s: s["TBE/AVTZ"])
+        return {spin: s for spin, s in found.items() if s["Safe ? (~50 meV)"] == "Y" and s.get("Special ?") != "GD"}
+    except (KeyError, TypeError) as error:
+        raise InvalidInput(f"{path} is not in the form of QUESTDB's commit {FORM}, which is read here: "
+                           f"{type(error).__name__} {error}") from error
 
 
 def _geometry(name: str, places: dict[str, Path]) -> Path:
@@ -75,4 +82,4 @@ def _geometry(name: str, places: dict[str, Path]) -> Path:
     for candidate in (stem, f"{stem}_1"):
         if candidate in places:
             return places[candidate]
-    raise InvalidInput(f"no geometry of {name} in QUESTDB: update the clone, or name its file in SPELLED of {__file__}")
+    raise InvalidInput(f"no geometry of {name} among those of QUESTDB: take its commit {FORM}")
