@@ -262,7 +262,7 @@ def quest(tmp_path) -> Path:
         "water": "O 0 0 0.1\nH 0 0.8 -0.5\nH 0 -0.8 -0.5", "doubles": "He 0 0 0",
         "formaldehyde_1": "C 0 0 0\nO 0 0 1.2\nH 0 0.9 -0.6\nH 0 -0.9 -0.6",
         "formaldehyde_2": "C 0 0 0\nO 0 0 1.3\nH 0 0.9 -0.6\nH 0 -0.9 -0.6",
-        "streptocyanine-c1": "N 0 0 0\nH 0 0 1", "carbon_dioxide": "C 0 0 0\nO 0 0 1.2\nO 0 0 -1.2",
+        "streptocyanine-c1": "N 0 0 0\nH 0 0 1", "carbon_dioxide": "C 0 0 0\nO 0 0 1.2",
         "CO+": "C 0 0 0\nO 0 0 1.1", "OH": "O 0 0 0\nH 0 0 1",
         "large": "C 0 0 0\nC 0 0 1.2\nC 0 0 2.5\nC 0 0 3.7"}
     for name, states in content.items():

@@ -5,7 +5,7 @@
     one-electron, fractional, dissociation, anions, sensitivity        laws of physics; nothing is needed
     physics                         all five of these
     ionisation[:all], dipoles[:all], polarizabilities[:all]    of the reference folder; up to four heavy atoms, or all
-    excitations[:all]               QUEST, cloned into the reference folder; up to three heavy atoms, or all
+    excitations[:all]               QUEST, cloned into the reference folder; up to two heavy atoms, or all
     PATH.json                       a manifest of reactions (data/README.md)
 """
 

@@ -18,7 +18,7 @@ from mlxc.structure import read_xyz
 SPINS = {1: ("singlets", "singlet"), 2: ("doublets", "same_spin"), 3: ("triplets", "triplet")}
 
 #: Heavy atoms of a molecule of the small list, at most: responses in a basis with diffuse functions take long.
-SMALL = 3
+SMALL = 2
 
 #: Kinds of states by QUEST's letter.
 KINDS = {"V": "valence", "R": "Rydberg", "M": "mixed"}
