@@ -34,7 +34,7 @@ def lowest_excitations(mf, grid_level: int | None = None) -> dict[str, float]:
     else:
         solvers = {"same_spin": tdscf.TDDFT(mf)}
     found = {}
-    # PySCF extends the space by 20 vectors a step, of which ROOTS lead there in as many steps
+    # PySCF extends the space by up to 20 vectors a step; as many as there are roots cost less (docs/decisions.md, 41)
     with on_grid(mf, grid_level), lib.temporary_env(_lr_eig, MAX_SPACE_INC=None):
         for spin, solver in solvers.items():
             solver.set(nstates=ROOTS, conv_tol=RESIDUAL)

@@ -15,13 +15,13 @@ def closed(atom: str, xc: str = "hf"):
     return (scf.RHF(mol) if xc == "hf" else dft.RKS(mol, xc=xc)).run(conv_tol=1e-11)
 
 
-def excited(a: np.ndarray, b: np.ndarray | None = None) -> float:
-    """The lowest root of A and B, (occupied, virtual, occupied, virtual)."""
-    n = a.shape[0] * a.shape[1]
-    a = a.reshape(n, n)
-    if b is None:
-        return np.linalg.eigvalsh(a)[0]
-    b = b.reshape(n, n)
+def square(block: np.ndarray) -> np.ndarray:
+    """A block (occupied, virtual, occupied, virtual) as a matrix of pairs."""
+    return block.reshape(block.shape[0] * block.shape[1], -1)
+
+
+def lowest_root(a: np.ndarray, b: np.ndarray) -> float:
+    """Of the full response with the matrices A and B."""
     return np.sqrt(np.linalg.eigvals((a - b) @ (a + b)).real.min())
 
 
@@ -29,7 +29,7 @@ def excited(a: np.ndarray, b: np.ndarray | None = None) -> float:
 def test_closed_shells_have_singlets_by_full_response_and_triplets_by_half_of_it(xc):
     mf = closed(LIH, xc)
     found = lowest_excitations(mf)
-    assert found["singlet"] == pytest.approx(excited(*tdscf.TDDFT(mf).get_ab()), abs=1e-6)
+    assert found["singlet"] == pytest.approx(lowest_root(*map(square, tdscf.TDDFT(mf).get_ab())), abs=1e-6)
     triplets = tdscf.TDA(mf).set(singlet=False, nstates=20).run().e
     assert found["triplet"] == pytest.approx(triplets[0], abs=1e-6)
     assert found["triplet"] < found["singlet"] and set(found) == {"singlet", "triplet"}
@@ -45,16 +45,8 @@ def test_a_triplet_below_the_ground_state_has_a_negative_energy():
 
 def test_open_shells_keep_their_spins():
     mf = gto.M(atom="Be 0 0 0; H 0 0 1.34", basis="6-31g", spin=1, verbose=0).UHF().run(conv_tol=1e-11)
-    (a_aa, a_ab, a_bb), (b_aa, b_ab, b_bb) = tdscf.TDDFT(mf).get_ab()
-    sizes = [m.shape[0] * m.shape[1] for m in (a_aa, a_bb)]
-
-    def whole(aa, ab, bb):
-        ab = ab.reshape(sizes)
-        return np.block([[aa.reshape(sizes[0], -1), ab], [ab.T, bb.reshape(sizes[1], -1)]])
-
-    a, b = whole(a_aa, a_ab, a_bb), whole(b_aa, b_ab, b_bb)
-    expected = np.sqrt(np.linalg.eigvals((a - b) @ (a + b)).real.min())
-    assert lowest_excitations(mf) == {"same_spin": pytest.approx(expected, abs=1e-6)}
+    a, b = (np.block([[square(aa), square(ab)], [square(ab).T, square(bb)]]) for aa, ab, bb in tdscf.TDDFT(mf).get_ab())
+    assert lowest_excitations(mf) == {"same_spin": pytest.approx(lowest_root(a, b), abs=1e-6)}
 
 
 def test_the_response_may_have_a_grid_of_its_own():
