@@ -82,7 +82,8 @@ def _costs(jobs: Mapping[str, Job]) -> tuple[dict[str, float], dict[str, str]]:
     costs, impossible = {}, {}
     for key, job in jobs.items():
         try:
-            costs[key] = job.mol().nao ** 2.5 * (1 if job.is_restricted else 5 if job.is_open else 2)
+            kind = 1 if job.is_restricted else 5 if job.is_open else 2
+            costs[key] = job.mol().nao ** 2.5 * kind * (4 if job.excitations else 1)
         except Exception as error:  # PySCF's and those of its basis parsers
             costs[key], impossible[key] = 0.0, f"{job.species}, {job.basis_name}: {error}"
     return costs, impossible

@@ -196,6 +196,13 @@ def test_small_jobs_come_first(tmp_path, tiny, computed):
     assert [name for name, _ in computed] == ["T/he", "T/h2", "T/h2+"]
 
 
+def test_excitations_count_as_work(tmp_path, computed):
+    build = Builder()
+    build.add("both", "f", "f", [(dataclasses.replace(H2, excitations=True), 1), (H2_CATION, -1)], 0.0)
+    runner.run([build.finished("excited", "A molecule with more to do than its ion")], [HF], tmp_path, PROTOCOL)
+    assert [name for name, _ in computed] == ["T/h2+", "T/h2"]
+
+
 @pytest.mark.slow
 def test_processes_give_the_same_results(tmp_path, tiny):
     pytest.importorskip("distributed")
