@@ -16,7 +16,8 @@ the Jacobian J of its residuals r, their weights W (Huber's included) and the ri
 
 which is exact for a linear least-squares fit (doi:10.1080/00401706.1974.10489157), Huber's weights held as they are;
 of an ensemble, the mean over its members. With `--folds 0` every target is left out alone: what it shares with its
-relatives then stays in the fit, so that these errors are smaller than the folds'.
+relatives then stays in the fit, so that these errors are smaller than the folds'. A model that `training.refine` made
+is at the minimum for the densities of the one that it began with: `--densities BEFORE.toml`.
 
     python -m training.leave_out CONFIG --elements --model MODEL.toml --data DIR --features DIR
 
@@ -47,6 +48,7 @@ from training.fingerprint import Fingerprint, same
 from training.functionals import fingerprint
 from training.leakage import OPEN_OR_CHARGED
 from training.objective import Objective, theta
+from training.refine import own_settings
 
 
 def folds(dataset: Dataset, group: str, count: int) -> list[list[Target]]:
@@ -135,7 +137,7 @@ def predicted(config: Mapping, dataset: Dataset, held: list[Target], folder: Pat
 
 
 def estimated(config: Mapping, dataset: Dataset, functional: Learned, folder: Path, divided: list[list[Target]],
-              device: torch.device = CPU) -> dict[str, float]:
+              settings: features.Settings, device: torch.device = CPU) -> dict[str, float]:
     """Errors of targets, kcal/mol, each fold's as if it had not been fitted, to first order.
 
     Args:
@@ -144,9 +146,10 @@ def estimated(config: Mapping, dataset: Dataset, functional: Learned, folder: Pa
         functional: at the minimum of the loss.
         folder: of the stored densities.
         divided: the folds.
+        settings: of the densities that it was fitted at.
         device: where energies and slopes are computed.
     """
-    settings, found = features.Settings.of(dict(config)), []
+    found = []
     for m, part in enumerate(ensemble.members(functional, config)):
         own = ensemble.member_config(config, m) if functional.members > 1 else config
         prepared, targets = member.prepared(own, dataset, part, folder, settings, device)
@@ -217,6 +220,8 @@ def main():
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
     parser.add_argument("--out", type=Path, default=Path("runs/leave_out"), help="folder for the errors of each fold")
     parser.add_argument("--model", help="a functional fitted with CONFIG: leave out to first order, without a fit")
+    parser.add_argument("--densities", type=Path, metavar="BEFORE",
+                        help="with --model, which training.refine made of BEFORE: at the densities of BEFORE")
     parser.add_argument("--begin", help="model whose parameters the fits begin with: one that never saw the group")
     parser.add_argument("--part", nargs=2, type=int, default=(0, 1), metavar=("K", "M"),
                         help="every M-th fold from the K-th, for processes that share the work")
@@ -228,11 +233,14 @@ def main():
         dataset = data.from_config(config, args.data)
         if args.elements and not args.model:
             parser.error("--elements needs --model, a functional fitted with CONFIG")
+        if args.densities and not args.model:
+            parser.error("--densities needs --model, which training.refine made of it")
         divided = _divided(dataset, args)
         fitted, begin = (zoo.load(path) if path else None for path in (args.model, args.begin))
-        member.make_densities(config, dataset, args.features, features.Settings.of(config))
+        settings = own_settings(config, args.densities) if args.densities else features.Settings.of(config)
+        member.make_densities(config, dataset, args.features, settings)
         if fitted:
-            found = estimated(config, dataset, fitted, args.features, divided, device)
+            found = estimated(config, dataset, fitted, args.features, divided, settings, device)
             subsets = {t.id: t.group for t in dataset.targets} if args.elements else None
             print(table({id_: e for id_, e in found.items() if id_ not in TRAINED_ON}, subsets))
             return

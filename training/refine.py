@@ -100,7 +100,7 @@ def own_densities(config: Mapping[str, Any], dataset: Dataset, model: Path, fold
     Raises:
         SomeFailed: nothing could be computed.
     """
-    settings = replace(features.Settings.of(dict(config)), xc=str(model), **LOOSE)
+    settings = own_settings(config, model)
     reasons: dict[str, str] = {}
     try:
         features.build_for(dict(config), dataset.species, folder, settings, workers=workers,
@@ -111,6 +111,11 @@ def own_densities(config: Mapping[str, Any], dataset: Dataset, model: Path, fold
     if failed and dataset.species.keys() <= failed.keys():
         raise features.SomeFailed(failed, len(dataset.species))
     return settings, failed
+
+
+def own_settings(config: Mapping[str, Any], model: Path) -> features.Settings:
+    """Those of the densities that a round makes with its model."""
+    return replace(features.Settings.of(dict(config)), xc=str(model), **LOOSE)
 
 
 def without(dataset: Dataset, failed: Collection[str]) -> Dataset:

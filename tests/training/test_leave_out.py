@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from mlxc.errors import InvalidInput
 from mlxc.xc.ensemble import seeing
 from tests.training.conftest import TINY
 from tests.training.test_ensemble import DATASET, config
-from training import leave_out
+from training import leave_out, refine
 from training.data import Dataset, Target, occupied
 
 OH, LI_H = [("O", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 0.97))], [("Li", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 1.6))]
@@ -135,13 +136,35 @@ def test_an_elements_atoms_and_ions_are_left_out_together_and_its_molecules_stay
         ["affinity", "1", "1.00", "+1.00"], ["total", "2", "3.00", "-1.00"]]
 
 
-def test_elements_need_a_model(monkeypatch, capsys):
+@pytest.mark.parametrize(("option", "asked"), (("--elements", ["--elements"]),
+                                               ("--densities", ["--group", "core", "--densities", "before.toml"])))
+def test_what_needs_a_model_says_so(monkeypatch, capsys, option, asked):
     monkeypatch.setattr(leave_out.configuration, "read", lambda _: {"model": {"name": "tiny"}})
     monkeypatch.setattr(leave_out.data, "from_config", lambda *_: REACTIONS)
-    monkeypatch.setattr(sys, "argv", ["leave_out", "tiny.toml", "--elements"])
+    monkeypatch.setattr(sys, "argv", ["leave_out", "tiny.toml", *asked])
     with pytest.raises(SystemExit):
         leave_out.main()
-    assert "--elements needs --model" in capsys.readouterr().err
+    assert f"{option} needs --model" in capsys.readouterr().err
+
+
+def test_a_refined_model_is_left_out_at_the_densities_that_it_was_refined_at(monkeypatch, capsys):
+    """Those that `training.refine` keys its records of a round by."""
+    seen = {}
+    monkeypatch.setattr(leave_out.configuration, "read", lambda _: {"model": {"name": "tiny"}, "features": {}})
+    monkeypatch.setattr(leave_out.data, "from_config", lambda *_: REACTIONS)
+    monkeypatch.setattr(leave_out.features.Settings, "of", lambda _: TINY)
+    monkeypatch.setattr(leave_out.zoo, "load", lambda _: "refined")
+    monkeypatch.setattr(leave_out.member, "make_densities", lambda *args: seen.update(made=args[3]))
+
+    def estimated(config, dataset, functional, folder, divided, settings, device):
+        return seen.update(used=settings) or {"A-1-001": 1.0}
+
+    monkeypatch.setattr(leave_out, "estimated", estimated)
+    monkeypatch.setattr(sys, "argv", ["leave_out", "tiny.toml", "--group", "core", "--folds", "0",
+                                      "--model", "after.toml", "--densities", "before.toml"])
+    leave_out.main()
+    assert seen["made"] == seen["used"] == refine.own_settings({}, Path("before.toml"))
+    assert seen["used"].xc == "before.toml" and seen["used"].conv_tol == refine.LOOSE["conv_tol"]
 
 
 def test_a_fit_begins_with_a_mean_that_sees_more(records, monkeypatch):
@@ -158,12 +181,11 @@ def test_a_fit_begins_with_a_mean_that_sees_more(records, monkeypatch):
     assert begin.zeta2 and found == {"TAE(H2)": pytest.approx(expected, abs=1e-9)}
 
 
-def test_every_member_counts_with_its_own_weights(records, monkeypatch):
-    monkeypatch.setattr(leave_out.features.Settings, "of", lambda _: TINY)
+def test_every_member_counts_with_its_own_weights(records):
     functional = leave_out.ensemble.fitted(config(2), DATASET, records, TINY, log=lambda _: None)[0]
     held = [[t] for t in DATASET.targets if t.group == "atomisation"]
-    found = leave_out.estimated(config(2), DATASET, functional, records, held)
-    alone = [leave_out.estimated(leave_out.ensemble.member_config(config(2), m), DATASET, f, records, held)
+    found = leave_out.estimated(config(2), DATASET, functional, records, held, TINY)
+    alone = [leave_out.estimated(leave_out.ensemble.member_config(config(2), m), DATASET, f, records, held, TINY)
              for m, f in enumerate(leave_out.ensemble.members(functional))]
     assert found.keys() == {"TAE(H2)"}
     assert found["TAE(H2)"] == pytest.approx(np.mean([a["TAE(H2)"] for a in alone]))
