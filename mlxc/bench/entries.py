@@ -46,7 +46,8 @@ class Entry:
         unit: one of UNITS.
         quantity: one of QUANTITIES.
         x: where it stands on the axis of a curve.
-        related: how many of its species have relatives in the training set of mlxc's functionals; None if not known.
+        related: whether one of its molecules, or one of the same formula and bonds, is in the training set of mlxc's
+            functionals; None if not known.
         trained: whether every one of its species is in that training set, so that it is shown, but not scored.
     """
 
@@ -58,7 +59,7 @@ class Entry:
     unit: str = "kcal/mol"
     quantity: str = "energy"
     x: float | None = None
-    related: int | None = None
+    related: bool | None = None
     trained: bool = False
 
     def value(self, results: Mapping[str, Mapping[str, Any]]) -> float | None:

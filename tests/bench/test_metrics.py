@@ -7,9 +7,9 @@ from mlxc.bench.entries import Entry, Set
 from mlxc.bench.results import Results, write
 from mlxc.units import KCAL
 
-ENTRIES = (Entry("one", "S", "ions", (("a", 1), ("b", -1)), 10.0, related=1),
-           Entry("two", "S", "ions", (("c", 2), ("a", -1)), -4.0, related=0),
-           Entry("three", "T", "radicals", (("c", 1),), 2.0, related=0),
+ENTRIES = (Entry("one", "S", "ions", (("a", 1), ("b", -1)), 10.0, related=True),
+           Entry("two", "S", "ions", (("c", 2), ("a", -1)), -4.0, related=False),
+           Entry("three", "T", "radicals", (("c", 1),), 2.0, related=False),
            Entry("seen", "T", "radicals", (("b", 1),), 0.0, trained=True))
 
 #: Energies in kcal/mol, the second the dispersion.

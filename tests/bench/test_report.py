@@ -34,7 +34,7 @@ def reaction_set():
     build = Builder()
     for i in range(12):
         build.add(f"r{i}", f"sub{i % 3}", ("ions", "radicals")[i % 2], [(job(f"s{i}"), 1)], 10.0 + i,
-                  related=i % 4, trained=i == 11)
+                  related=bool(i % 4), trained=i == 11)
     return build.finished("reactions", "Twelve reactions", held_back=True)
 
 

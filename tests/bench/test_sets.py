@@ -83,14 +83,23 @@ def test_equal_species_are_computed_once_per_basis(folder):
 def test_reactions_keep_their_numbers(folder):
     entries = {e.id: e for e in reactions.benchmark(STANDARD, folder, "all").entries}
     first = entries["ionisation"]
-    assert (first.subset, first.family, first.reference, first.related) == ("S", "ions", 12.5, 1)
+    assert (first.subset, first.family, first.reference, first.related) == ("S", "ions", 12.5, True)
     assert [c for _, c in first.terms] == [1, -1]
     assert entries["SIE4x4-001"].trained and not first.trained
 
 
-def test_what_is_trained_on_is_what_the_splits_say():
-    splits = json.loads((Path(__file__).parents[2] / "data" / "splits.json").read_text())
-    assert set(reactions.TRAINED_ON) == {r for group in splits["never_scored"] for r in group["reactions"]}
+@pytest.mark.parametrize(("relatives", "name", "related"), ((1, "A/h2o", True), (0, "BH76/H2O", True),
+                                                             (0, "A/h2o", False)))
+def test_a_molecule_of_the_training_set_is_a_relative(tmp_path, relatives, name, related):
+    """Whether the reference file counts it, as it does not for all, or the splits name it."""
+    content = {"species": {"A/h2o": species(name, WATER), "A/h2o+": species("A/h2o+", WATER, 1, 1)},
+               "reactions": [reaction("ionisation", **{"h2o+": 1, "h2o": -1}) | {"n_families_in_train": relatives}]}
+    (tmp_path / "benchmark.json").write_text(json.dumps(content))
+    assert reactions.benchmark(STANDARD, tmp_path, "all").entries[0].related is related
+
+
+def test_the_splits_lie_with_the_data():
+    assert json.loads((Path(__file__).parents[2] / "data" / "splits.json").read_text()) == reactions.SPLITS
 
 
 # ------------------------------------------------------------------------------------------- manifests

@@ -11,8 +11,14 @@ from mlxc.bench.protocol import Protocol
 from mlxc.errors import InvalidInput
 from mlxc.units import ENERGY, KCAL
 
-#: Reactions of which mlxc's functionals are trained on every species, H₂⁺ and two others: shown, never scored.
-TRAINED_ON = ("SIE4x4-001", "SIE4x4-002", "SIE4x4-003", "SIE4x4-004", "ALKBDE10-004", "BH76RC-005")
+#: What the training set of mlxc's functionals shares with `benchmark.json`.
+SPLITS = json.loads((Path(__file__).parents[1] / "data" / "splits.json").read_text())
+
+#: Reactions of which they are trained on every species: shown, never scored.
+TRAINED_ON = tuple(id_ for group in SPLITS["never_scored"] for id_ in group["reactions"])
+
+#: Molecules that they are trained on, by canonical name.
+SHARED = frozenset(name for group in SPLITS["allowed_species"] for name in group["species"])
 
 #: Names in a manifest's stoichiometry whose energy is zero.
 FREE = ("e-", "H+")
@@ -57,7 +63,8 @@ def of_file(protocol: Protocol, path: Path, ids: Iterable[str] | None, name: str
         members = {key: content["species"][key] for key in r["stoichiometry"]}
         basis = chosen_basis(protocol, members.values())
         terms = [(_job(s["canonical"], s, basis), r["stoichiometry"][key]) for key, s in members.items()]
-        build.add(r["id"], r["subset"], r["cls"], terms, r["reference"], related=r.get("n_families_in_train"),
+        related = bool(r.get("n_families_in_train")) or any(s["canonical"] in SHARED for s in members.values())
+        build.add(r["id"], r["subset"], r["cls"], terms, r["reference"], related=related,
                   trained=r["id"] in TRAINED_ON)
     return build.finished(name, description, held_back=True)
 
