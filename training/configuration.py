@@ -55,6 +55,9 @@ SECTIONS: dict[str, dict[str, type] | None] = {
     "features": None,
 }
 
+#: The lowest values that are accepted of what counts something, 0 of everything else.
+LOWEST = {"members": 1, "batch": 1}
+
 #: What the types are called.
 NAMES = {str: "text", int: "an integer", float: "a number", bool: "true or false", list: "a list"}
 
@@ -119,7 +122,7 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
     omegas = densities.get("omegas")
     if kind == "lh" and densities.get("local_exchange") is False:
         raise InvalidInput("[features] local_exchange = false: kind 'lh' needs it; leave it out")
-    if omegas is not None and omega not in omegas:
+    if isinstance(omegas, list) and omega not in omegas:
         raise InvalidInput(f"[features] omegas = {omegas} lacks the functional's ω, [exchange] {name} = {omega:g}: "
                            "add it")
     _check_relaxed(config)
@@ -174,8 +177,9 @@ def _check(section: str, key: str, value: Any, known: dict[str, type]) -> None:
     accepted = (int, float) if kind is float else (kind,)
     if type(value) not in accepted:
         raise InvalidInput(f"[{section}] {key} is {value!r}, expected {NAMES[kind]}")
-    if section in ("network", "fit", "ensemble") and type(value) in (int, float) and not 0 <= value < float("inf"):
-        raise InvalidInput(f"[{section}] {key} is {value!r}, expected a number from 0")
+    lowest = LOWEST.get(key, 0)
+    if section in ("network", "fit", "ensemble") and type(value) in (int, float) and not lowest <= value < float("inf"):
+        raise InvalidInput(f"[{section}] {key} is {value!r}, expected a number from {lowest}")
 
 
 def _require(config: dict[str, Any], section: str, keys: tuple[str, ...]) -> None:

@@ -8,7 +8,9 @@
 
 E_t the interaction energy of the functional without dispersion on stored densities, D_t that of D4, and σ_t 0.1
 kcal/mol plus 5 % of the reference. The loss grows linearly beyond σ_t, so that hydrogen bonds which the functional
-itself has wrong do not bend the dispersion.
+itself has wrong do not bend the dispersion. The energies are those of S22, S66 and RG18 whose species have at most
+eight atoms other than hydrogen, in def2-TZVPD, without counterpoise correction; the command computes densities that
+are missing, and can be interrupted.
 """
 
 import argparse
@@ -22,13 +24,17 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from mlxc import zoo
-from mlxc.errors import InvalidInput, MlxcError
+from mlxc.errors import MlxcError
 from mlxc.units import KCAL
 from mlxc.xc.functional import Learned
 from mlxc.zoo.card import read_card
-from training import features, fit, noncovalent
+from training import features, fit
 from training.data import Species, Target
 from training.dispersion import D4, NO_DISPERSION
+from training.sources import reference
+
+#: Largest number of atoms other than hydrogen in a species.
+HEAVY_ATOMS = 8
 
 #: The fitted parameters with their bounds (a2 in bohr); beyond them, damping is no damping or all there is.
 BOUNDS = {"s8": (0.0, 5.0), "a1": (0.0, 1.0), "a2": (1.0, 8.0)}
@@ -98,15 +104,7 @@ def interactions(targets: Sequence[Target], energies: dict[str, float], d4: D4) 
 
 def energies_without_dispersion(functional: Learned, species: Sequence[Species], folder: Path,
                                 settings: features.Settings = features.STANDARD) -> dict[str, float]:
-    """Total energies of the converged species at their stored densities, Ha; one record in memory at a time.
-
-    Raises:
-        InvalidInput: records are missing.
-    """
-    missing = [s.key for s in species if not features.record_path(folder, s, settings).is_file()]
-    if missing:
-        raise InvalidInput(f"{len(missing)} of {len(species)} densities are not in {folder} (the first: {missing[0]}): "
-                           "compute them with python -m training.noncovalent")
+    """Total energies of the converged species at their stored densities, Ha; one record in memory at a time."""
     found: dict[str, float] = {}
     for s in species:
         found |= fit.energies(functional, fit.prepare(functional, [s], folder, NO_DISPERSION, settings))
@@ -198,14 +196,16 @@ def main():
     parser.add_argument("--config", type=Path, help="whose densities to take, if not those that the card names")
     parser.add_argument("--data", type=Path, required=True, help="folder of the reference files")
     parser.add_argument("--features", type=Path, default=Path("features"), help="folder of the stored densities")
+    parser.add_argument("--workers", type=int, default=1, help="processes that compute densities")
     parser.add_argument("--out", type=Path, help="folder for the model file; without it, the model is replaced")
     parser.add_argument("--dry-run", action="store_true", help="print the tables, write nothing")
     args = parser.parse_args()
     try:
         functional: Any = zoo.load(str(args.model))
-        species, targets = noncovalent.members(args.data)
-        energies = energies_without_dispersion(functional, list(species.values()), args.features,
-                                                 features.Settings.read(args.config, functional.card))
+        settings = features.Settings.read(args.config, functional.card)
+        species, targets = reference.complexes(args.data, HEAVY_ATOMS)
+        features.build(species, args.features, settings, workers=args.workers)
+        energies = energies_without_dispersion(functional, list(species.values()), args.features, settings)
         if lost := sorted(set(species) - set(energies)):
             print(f"left out, not converged: {', '.join(lost)}")
         data = interactions(targets, energies, D4(species[key] for key in energies))

@@ -17,6 +17,7 @@ construction: those that ``relaxed`` in [network] names are soft with a penalty,
 | grid: `grid` | (E on a coarse grid − E)/σ |
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,9 +46,12 @@ def total_energy(target: Target, tolerance: float) -> float:
 
 
 def one_electron(target: Target, tolerance: float) -> float:
-    """Hartree–Fock energies of one electron; wide for stretched H₂⁺, which no semilocal exchange holds together."""
-    if target.id.startswith("H2+_"):
-        distance = float(target.id.split("_")[1])
+    """Hartree–Fock energies of one electron; wide for stretched H₂⁺, which no semilocal exchange holds together.
+
+    H₂⁺ is told by the id H2+_R, its distance R in Å.
+    """
+    if found := re.fullmatch(r"H2\+_(\d+\.?\d*)", target.id):
+        distance = float(found[1])
         return tolerance * (1.0 if distance <= 1 else 3 * distance**2)
     return tolerance * (5.0 if target.id.startswith("H3_2+") else 1.0)
 

@@ -56,6 +56,7 @@ def check(found: Any, where: str) -> None:
             _fields(entry, kind, place)
             one(entry, members, place)
     _refuse_twice([entry["id"] for entry in (*reactions, *points)], where)
+    _refuse_other_densities(points, members, where)
     for name, earlier in repeats(reactions, points, members).items():
         raise InvalidInput(f"{where}: {name!r} is the same as {earlier!r}: it would count twice; remove one")
 
@@ -176,6 +177,16 @@ def _point(point: dict, members: dict[str, Species], where: str) -> None:
 def _refuse_twice(ids: list[str], where: str) -> None:
     if twice := {name for name in ids if ids.count(name) > 1}:
         raise InvalidInput(f"{where}: id {min(twice)!r} is there twice: rename or remove one")
+
+
+def _refuse_other_densities(points: list[dict], members: dict[str, Species], where: str) -> None:
+    """The name of a point's density, its id where it has none, stands for nothing else."""
+    known: dict[str, tuple] = {}
+    for p in points:
+        name, density = p.get("name", p["id"]), (p["nuclei"], p["n_alpha"], p["n_beta"])
+        if name in members or known.setdefault(name, density) != density:
+            raise InvalidInput(f"{where}, fractional point {p['id']!r}: {name!r} names another density too: rename "
+                               "one")
 
 
 def repeats(reactions: list[dict], points: list[dict], members: dict[str, Species]) -> dict[str, str]:

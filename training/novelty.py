@@ -3,7 +3,8 @@
 The distance of two species is |λ − λ′|, λ the eigenvalues of the Coulomb matrix (`training.fingerprint`, atomic units)
 in descending order, the shorter list filled with zeros (M. Rupp et al., doi:10.1103/PhysRevLett.108.058301). It knows
 neither charge nor spin, which are compared by themselves. What is far is said by the training set itself: the share of
-its molecules that have a nearer neighbour in it.
+its molecules that have a nearer neighbour in it. Molecules are sets of nuclei there: an ion at the geometry of its
+neutral, or the same molecule from another source, is no neighbour.
 """
 
 import argparse
@@ -25,6 +26,9 @@ CONFIGS = PROJECT / "training" / "configs"
 
 #: How many neighbours are shown.
 SHOWN = 5
+
+#: Sorted distances of one set of nuclei, Å.
+SAME_NUCLEI = 0.05
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def novelty(species: Species, trained: Iterable[Species]) -> Novelty:
         raise InvalidInput("the training set has no species with whole occupations to compare with")
     new = Fingerprint(species)
     found = sorted((distance(new, f), key, difference(new, f)) for key, f in known.items())
-    molecules = [f for f in known.values() if len(f.species.atoms) > 1]
+    molecules = distinct(f for f in known.values() if len(f.species.atoms) > 1)
     rank = float(np.mean([d < found[0][0] for d in nearest(molecules)])) if molecules else 1.0
     shown = list({key.rpartition("__")[0] or key: (d, key, same) for d, key, same in reversed(found)}.values())
     return Novelty(_outside(new, known.values()), sorted(shown)[:SHOWN], rank)
@@ -72,6 +76,16 @@ def distance(one: Fingerprint, other: Fingerprint) -> float:
     a, b = one.spectrum[::-1], other.spectrum[::-1]
     n = max(len(a), len(b))
     return float(np.linalg.norm(np.pad(a, (0, n - len(a))) - np.pad(b, (0, n - len(b)))))
+
+
+def distinct(prints: Iterable[Fingerprint]) -> list[Fingerprint]:
+    """The first of every set of nuclei, whatever its electrons."""
+    found: list[Fingerprint] = []
+    for new in prints:
+        if not any(f.kind[0] == new.kind[0] and np.abs(f.distances - new.distances).max(initial=0.0) < SAME_NUCLEI
+                   for f in found):
+            found.append(new)
+    return found
 
 
 def nearest(molecules: Sequence[Fingerprint]) -> list[float]:

@@ -84,14 +84,16 @@ class Settings:
         """The settings in the ``[features]`` table of a configuration, the standard ones where it says nothing.
 
         Raises:
-            InvalidInput: an unknown key, with the closest known one.
+            InvalidInput: an unknown key, with the closest known one, or a value of another type.
         """
         table = config.get("features", {})
-        known = [field.name for field in fields(cls)]
-        for key in table:
+        known = {field.name: field.default for field in fields(cls)}
+        for key, value in table.items():
             if key not in known:
                 raise InvalidInput(f"[features] {key} is no setting{did_you_mean(key, known)} "
                                    f"Settings: {', '.join(known)}")
+            if not _is_like(value, known[key]):
+                raise InvalidInput(f"[features] {key} is {value!r}, expected something like {_shown(known[key])}")
         given: dict[str, Any] = {key: tuple(value) if key == "omegas" else value for key, value in table.items()}
         return cls(**given)
 
@@ -107,6 +109,17 @@ class Settings:
             raise InvalidInput("this functional was fitted at its own densities, which its card cannot name: say with "
                                "--config whose densities to take, such as training/configs/mlxc_lh.toml")
         return cls.of({"features": known.get("features", {})})
+
+
+def _is_like(value: Any, standard: Any) -> bool:
+    """Whether a value has the type of the standard one; lists stand for tuples, integers for numbers."""
+    if isinstance(standard, tuple):
+        return isinstance(value, list | tuple) and all(_is_like(v, standard[0]) for v in value)
+    return type(value) in ((int, float) if type(standard) is float else (type(standard),))
+
+
+def _shown(standard: Any) -> str:
+    return repr(list(standard)) if isinstance(standard, tuple) else repr(standard)
 
 
 #: The settings where a configuration says nothing.

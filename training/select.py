@@ -93,10 +93,11 @@ def pick(spread: Mapping[str, float], pool: Dataset, trained: Iterable[Species],
 
 
 def typical_distance(known: list[Fingerprint]) -> float:
-    """d_0, the median distance from the nearest neighbour, atomic units."""
-    if len(known) < 2:
-        raise InvalidInput(f"the training set has {len(known)} molecules, two are needed to say what is far")
-    return float(np.median(novelty.nearest(known)))
+    """d_0, the median distance of a molecule from the nearest other one, atomic units."""
+    molecules = novelty.distinct(known)
+    if len(molecules) < 2:
+        raise InvalidInput(f"the training set has {len(molecules)} molecules, two are needed to say what is far")
+    return float(np.median(novelty.nearest(molecules)))
 
 
 def _molecules(species: Iterable[Species]) -> list[Fingerprint]:

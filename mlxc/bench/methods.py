@@ -67,6 +67,12 @@ class Method:
         return self.xc not in rivals.ADAPTERS or rivals.ADAPTERS[self.xc].RESPONSE
 
     @property
+    def is_unchecked(self) -> bool:
+        """Whether it is a model whose training set was not compared with the test, as its card says."""
+        leakage = {} if self.model is None else self.model.card["training"].get("leakage", {})
+        return leakage.get("compared") == ""
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What results must agree in to stand in one column; of models also whether they were trained on the test, and
         the factor of their spread."""

@@ -56,6 +56,9 @@ def run(sets: Sequence[Set], methods: Sequence[Method], out: Path, protocol: Pro
             results.add_set(s)
         for method in methods:
             results.add_method(method)
+            if method.is_unchecked and (tests := [s.name for s in sets if s.held_back]):
+                say(f"{method.name} was trained without benchmark.json in --data, so that nobody looked whether its "
+                    f"training set holds molecules of {', '.join(tests)}: what it scores there may be no test")
         if known is not None:
             taken = take_over(known, results, jobs, methods, protocol, say)
             say(f"{taken} results taken over from {known.name}")

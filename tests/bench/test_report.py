@@ -235,3 +235,9 @@ def test_a_cards_summary_counts_reactions_and_failures(folder):
     for name in ("pbe", "b<3>"):
         with pytest.raises(InvalidInput, match="finish the run first, with --retry where it failed"):
             report.summary(Results(folder), name, s)
+
+
+def test_comparisons_score_no_model_on_what_it_was_trained_on(folder):
+    text = report.compare(folder, folder)
+    assert "left out of reactions: seen, trained on the test" in text and "| reactions, seen" not in text
+    assert "| reactions, ens, all |" in text

@@ -196,6 +196,16 @@ def test_small_jobs_come_first(tmp_path, tiny, computed):
     assert [name for name, _ in computed] == ["T/he", "T/h2", "T/h2+"]
 
 
+@pytest.mark.parametrize(("compared", "warned"), (("", True), ("benchmark.json", False)))
+def test_a_model_that_was_not_compared_with_the_test_is_named(tmp_path, tiny, monkeypatch, compared, warned):
+    found, said = methods.method("mlxc_rs"), []
+    card = found.model.card | {"training": found.model.card["training"] | {"leakage": {"compared": compared}}}
+    monkeypatch.setattr(found.model, "card", card)
+    monkeypatch.setattr(runner, "attempt", lambda work, protocol: {"failed": "not tried"})
+    runner.run([tiny], [found], tmp_path, PROTOCOL, say=said.append)
+    assert any("mlxc_rs was trained without benchmark.json" in line for line in said) is warned
+
+
 def test_excitations_count_as_work(tmp_path, computed):
     build = Builder()
     build.add("both", "f", "f", [(dataclasses.replace(H2, excitations=True), 1), (H2_CATION, -1)], 0.0)

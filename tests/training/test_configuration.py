@@ -37,6 +37,8 @@ def test_every_section_and_key_is_explained():
     ("fit", "steps", "50", r"\[fit\] steps is '50', expected an integer"),
     ("fit", "steps", 5.5, r"\[fit\] steps is 5.5, expected an integer"),
     ("fit", "ridge", True, r"\[fit\] ridge is True, expected a number"),
+    ("ensemble", "members", 0, r"\[ensemble\] members is 0, expected a number from 1"),
+    ("fit", "batch", 0, r"\[fit\] batch is 0, expected a number from 1"),
     ("fit", "ridge", float("nan"), r"\[fit\] ridge is nan, expected a number from 0"),
     ("fit", "method", "adma", r"\[fit\] method is 'adma'; there are gauss_newton, adam; did you mean adam\?"),
     ("fit", "method", "adam", r"\[fit\] has no batch, rate; it needs batch, rate"),

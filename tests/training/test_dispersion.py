@@ -9,10 +9,9 @@ from pyscf import gto
 
 import mlxc
 from mlxc import zoo
-from mlxc.errors import InvalidInput
 from mlxc.units import KCAL
 from tests.training.conftest import SPECIES, TINY
-from training import features, fit, fit_dispersion, noncovalent
+from training import features, fit, fit_dispersion
 from training.data import Species, Target
 from training.dispersion import D4, NO_DISPERSION
 
@@ -84,11 +83,6 @@ def test_unconverged_species_have_no_energy(records, monkeypatch):
     record = features.load(SPECIES["He"], records, TINY)
     monkeypatch.setattr(features, "load", lambda *_: fit.replace(record, converged=False))
     assert fit_dispersion.energies_without_dispersion(zoo.load("mlxc_rs"), [SPECIES["He"]], records, TINY) == {}
-
-
-def test_missing_records_are_named_with_what_computes_them(tmp_path):
-    with pytest.raises(InvalidInput, match=r"1 of 1 densities .*\(the first: He\).*python -m training.noncovalent"):
-        fit_dispersion.energies_without_dispersion(zoo.load("mlxc_rs"), [SPECIES["He"]], tmp_path, TINY)
 
 
 def test_members_without_all_energies_are_left_out():
@@ -167,13 +161,17 @@ def test_the_command_prints_its_tables_and_rewrites_the_model(card_path, monkeyp
     summary = "12 targets of the test; D4 damping not fitted; chosen by nobody"
     zoo.save(card_path.parent, before, fields | {"benchmark": {"mae": 1.0}, "training": {"summary": summary}})
     species, targets, energies = made_up()
-    monkeypatch.setattr(noncovalent, "members", lambda _: (species, targets))
-    monkeypatch.setattr(fit_dispersion, "energies_without_dispersion", lambda *_: energies)
-    arguments = ["fit_dispersion", str(card_path), "--data", "x", "--features", "y"]
+    monkeypatch.setattr(fit_dispersion.reference, "complexes", lambda folder, heavy_atoms: (species, targets))
+    asked: list = []
+    monkeypatch.setattr(features, "build", lambda *args, workers: asked.append((args[0], args[2], workers)))
+    monkeypatch.setattr(fit_dispersion, "energies_without_dispersion",
+                        lambda *args: asked.append(args[3]) or energies)
+    arguments = ["fit_dispersion", str(card_path), "--data", "x", "--features", "y", "--workers", "2"]
 
     monkeypatch.setattr(sys, "argv", [*arguments, "--dry-run"])
     fit_dispersion.main()
     assert "benchmark" in card_path.read_text() and "written" not in capsys.readouterr().out
+    assert asked == [(species, features.STANDARD, 2), features.STANDARD]  # what is missing is computed with the same
 
     monkeypatch.setattr(sys, "argv", arguments)
     fit_dispersion.main()

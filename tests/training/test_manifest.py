@@ -144,6 +144,8 @@ def test_a_point_that_is_no_line_is_not_written():
     ({"reactions__1": {"stoichiometry": {"o": -1, "o+": 1}}}, ["reaction 'IP'", "charge is not balanced", "+1", "e-"]),
     ({"reactions__1": {"id": "TAE"}}, ["id 'TAE' is there twice"]),
     ({"fractional__0": {"id": "TAE"}}, ["id 'TAE' is there twice"]),
+    ({"fractional__0": {"id": "o+"}}, ["fractional point 'o+'", "'o+' names another density too"]),
+    ({"fractional__0": {"name": "long"}}, ["fractional point 'long'", "'long' names another density too"]),
     ({"fractional__0": {"n_beta": 2.0}}, ["fractional point 'half'", "whole occupations"]),
     ({"fractional__0": {"n_beta": 2.6}}, ["'half'", "7.6 electrons, its end points 7.5"]),
     ({"fractional__0": {"n_alpha": 2.0, "n_beta": 5.5}}, ["'half'", "n_alpha ≥ n_beta"]),

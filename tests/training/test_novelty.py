@@ -30,6 +30,16 @@ def test_nearest_is_the_same_molecule_and_far_is_far():
     assert cation.neighbours[0][0] > 100 and cation.rank == 1.0
 
 
+def test_ions_and_copies_are_no_neighbours_of_a_molecule():
+    """Water, its ion, and water from elsewhere are one set of nuclei: what is far is said by different molecules."""
+    hydrogen_fluoride = occupied("hf", (("F", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 0.92))), 0, 0, "b")
+    elsewhere = water(atoms=(WATER[0], ("H", (0.97, 0.0, 0.0)), WATER[2]))
+    training = [water(), water(1, 1), elsewhere, hydrogen_fluoride]
+    assert [f.species for f in novelty.distinct(map(Fingerprint, training))] == [training[0], training[3]]
+    stretched = water(atoms=(WATER[0], ("H", (1.3, 0.0, 0.0)), WATER[2]))
+    assert novelty.novelty(stretched, training).rank == novelty.novelty(stretched, training[::3]).rank == 0.0
+
+
 def test_distance_is_that_of_sorted_padded_spectra():
     """O at its own diagonal element 8^2.4/2; the atom's single eigenvalue against the molecule's three."""
     one, other = Fingerprint(water()), Fingerprint(OXYGEN)

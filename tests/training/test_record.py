@@ -85,6 +85,14 @@ def test_settings_come_from_the_configuration():
         features.Settings.of({"features": {"cut_off": 1e-8}})
 
 
+@pytest.mark.parametrize(("key", "value", "like"), (("grid", "2", "2"), ("omegas", 0.3, r"\[0.3, "),
+                                                   ("omegas", ["0.3"], r"\[0.3, "), ("local_exchange", 1, "True"),
+                                                   ("xc", 1, "'wb97x'")))
+def test_a_setting_of_another_type_is_refused(key, value, like):
+    with pytest.raises(InvalidInput, match=rf"\[features\] {key} is .*, expected something like {like}"):
+        features.Settings.of({"features": {key: value}})
+
+
 # ------------------------------------------------------------------------------------------------- writing
 
 

@@ -1,15 +1,14 @@
-"""Which interaction energies the fit of dispersion sees."""
+"""Which interaction energies are trained on, and which the fit of dispersion sees."""
 
 import json
-import sys
 
 import pytest
 
 from mlxc.errors import InvalidInput
 from mlxc.units import KCAL
 from tests.training.conftest import TINY
-from training import configuration, features, noncovalent
-from training.data import PROJECT
+from training import features
+from training.fit_dispersion import HEAVY_ATOMS
 from training.sources import reference
 
 
@@ -52,14 +51,14 @@ def folder(tmp_path):
 
 def test_members_are_small_and_counted_once(folder):
     """Nine heavy atoms are too many, hydrogen does not count; a repeat of a chosen member is none."""
-    found, targets = noncovalent.members(folder)
+    found, targets = reference.complexes(folder, 8)
     assert [(t.id, t.group) for t in targets] == [("RG18-1", "RG18"), ("S22-1", "S22"), ("S66-2", "S66"),
                                                   ("S66-4", "S66")]
     assert set(found) == {key for t in targets for key, _ in t.terms}
 
 
 def test_members_share_species_that_are_the_same(folder):
-    found, targets = noncovalent.members(folder)
+    found, targets = reference.complexes(folder, 8)
     helium = "other__he__def2-tzvpd"
     assert (helium, 2) in targets[0].terms and (helium, 1) in targets[1].terms
     assert found[helium].atoms == (("He", (0.0, 0.0, 0.0)),) and found[helium].basis == "def2-tzvpd"
@@ -68,34 +67,14 @@ def test_members_share_species_that_are_the_same(folder):
 
 def test_a_folder_without_members_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="no reference file .*extra.json: give the folder"):
-        noncovalent.members(tmp_path)
+        reference.complexes(tmp_path, 8)
     (tmp_path / "extra.json").write_text(json.dumps(CONTENT | {"reactions": []}))
     with pytest.raises(InvalidInput, match="has no reaction of S22, S66, RG18"):
-        noncovalent.members(tmp_path)
-
-
-@pytest.mark.parametrize("config", [None, PROJECT / "training" / "configs" / "mlxc_lh_all.toml"])
-def test_the_command_builds_every_record_once(folder, monkeypatch, capsys, config):
-    """With the settings of the configuration, the standard ones without."""
-    built: list[str] = []
-    expected = features.Settings.of(configuration.read(config)) if config else features.STANDARD
-
-    def build(species, _, settings, part):
-        assert settings == expected
-        built.extend(sorted(species)[part[0]::part[1]])
-
-    monkeypatch.setattr(features, "build", build)
-    for part in (0, 1):
-        arguments = ["--data", str(folder), "--features", str(folder / "features"), "--part", str(part), "2"]
-        arguments += ["--config", str(config)] if config else []
-        monkeypatch.setattr(sys, "argv", ["noncovalent", *arguments])
-        noncovalent.main()
-    assert "4 interaction energies of 6 species" in capsys.readouterr().out
-    assert sorted(built) == sorted(noncovalent.members(folder).species)
+        reference.complexes(tmp_path, 8)
 
 
 def test_a_record_of_a_member_is_built(tmp_path, folder):
-    found = {key: s for key, s in noncovalent.members(folder).species.items() if key.startswith("other__he")}
+    found = {key: s for key, s in reference.complexes(folder, 8).species.items() if key.startswith("other__he")}
     features.build(found, tmp_path / "features", TINY)
     [helium] = found.values()
     assert features.load(helium, tmp_path / "features", TINY).converged
@@ -104,7 +83,7 @@ def test_a_record_of_a_member_is_built(tmp_path, folder):
 def test_members_of_the_real_sets(reference_folder):
     if not (reference_folder / "extra.json").is_file():
         pytest.skip(f"no extra.json in {reference_folder}")
-    found, targets = noncovalent.members(reference_folder)
+    found, targets = reference.complexes(reference_folder, HEAVY_ATOMS)
     counts = {name: sum(t.group == name for t in targets) for name in reference.COMPLEXES}
     assert counts == {"S22": 10, "S66": 32, "RG18": 14} and len(found) == 133
     assert {s.charge for s in found.values()} == {0} and {s.basis for s in found.values()} == {"def2-tzvpd"}
