@@ -112,7 +112,8 @@ def main():
     parser.add_argument("molecules", nargs="+", choices=list(MOLECULES))
     parser.add_argument("--scf", action="store_true", help="whole SCFs too")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--functionals", nargs="+", default=FUNCTIONALS, help="those of the table")
+    parser.add_argument("--functionals", nargs="+", default=FUNCTIONALS,
+                        help="those of the table, beside r2scan and wb97m_v, which they are compared with")
     parser.add_argument("--xc", help="measure one functional in this process and print JSON")
     args = parser.parse_args()
     if args.xc:
@@ -121,7 +122,7 @@ def main():
     print("| molecule | functional | points | nr_rks s | ÷ r2scan | SCF s (cycles) | ÷ wb97m_v | memory − r2scan, MB |")
     print("|---|---|---|---|---|---|---|---|")
     for molecule in args.molecules:
-        found = {xc: _in_process(molecule, xc, args) for xc in args.functionals}
+        found = {xc: _in_process(molecule, xc, args) for xc in dict.fromkeys(["r2scan", *args.functionals, "wb97m_v"])}
         for xc, r in found.items():
             base, hybrid = found["r2scan"], found["wb97m_v"]
             scf = f"{r['scf_s']:.1f} ({r['cycles']}) | {r['scf_s'] / hybrid['scf_s']:.2f}" if args.scf else "– | –"
@@ -131,7 +132,7 @@ def main():
 
 def _in_process(molecule: str, xc: str, args) -> dict:
     command = [sys.executable, __file__, molecule, "--xc", xc, "--repeats", str(args.repeats)]
-    out = subprocess.run(command + ["--scf"] * args.scf, check=True, capture_output=True, text=True,
+    out = subprocess.run(command + ["--scf"] * args.scf, check=True, stdout=subprocess.PIPE, text=True,
                          env=os.environ | KEEP_MEMORY)
     return json.loads(out.stdout.splitlines()[-1])
 

@@ -6,7 +6,7 @@ Of the atomisation energies of train.json a third, drawn at random, is kept apar
 labelled at first, the rest is the pool. An ensemble is fitted, a batch picked from the pool and labelled, and so on;
 everything else of the configuration, atoms above all, is in every fit. Batches are picked by chance, by spread alone,
 by distance alone, and by both, as `training.select` does; all from the same divisions. A curve that is finished is kept
-in OUT/curves.jsonl, so that the command goes on where it was stopped; OUT/selection.png shows them.
+in OUT, so that the command goes on where it was stopped; OUT/selection.png shows them.
 """
 
 import argparse
@@ -18,7 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mlxc import files
 from training import configuration, data, ensemble, features, fit, select
+from training.checkpoint import identity
 from training.data import Dataset, Target
 
 #: Labels at first, labels of a batch, batches; members of the ensembles and steps of their fits; random divisions.
@@ -108,8 +110,9 @@ def main():
     everything = data.from_config(config, args.data)
     features.build_for(config, everything.species, args.features, features.Settings.of(config))
     args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "curves.jsonl"
-    curves = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    mark = identity(config=config, targets=everything.targets, species=everything.species)[:8]
+    path = args.out / f"curves-{mark}.json"
+    curves = json.loads(path.read_text()) if path.exists() else []
     done = {(c["strategy"], c["division"]) for c in curves}
     for division in range(DIVISIONS):
         for strategy in STRATEGIES:
@@ -117,8 +120,7 @@ def main():
                 continue
             points = curve(config, everything, strategy, division, args.features)
             curves.append({"strategy": strategy, "division": division, "points": points})
-            with path.open("a") as file:
-                file.write(json.dumps(curves[-1]) + "\n")
+            files.write(path, json.dumps(curves))
             print(strategy, division, "  ".join(f"{n}: {error:.2f}" for n, error in points), flush=True)
     draw(curves, args.out / "selection.png")
 

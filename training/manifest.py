@@ -15,8 +15,8 @@
   ``"spin_change": true``. A single species with coefficient 1 is a total energy; its reference may be "HF" without a
   unit: its Hartree–Fock energy. ``subset`` names the tolerance in the config.
 * fractional: the nuclei of a species with n_alpha and n_beta electrons, fractions allowed. Its energy is the weighted
-  mean of the end points' own energies, ``between``; the weights sum to 1, or to less where the rest is a bare nucleus. ``name``,
-  where it is given, names its density in place of the id.
+  mean of the end points' own energies, ``between``; the weights sum to 1, or to less where the rest is a bare nucleus.
+  ``name``, where it is given, names its density in place of the id.
 """
 
 import json
