@@ -90,7 +90,7 @@ def molecule(atoms: list[Atom], basis: str, charge: int = 0, spin: int | None = 
     """
     symbols = sorted({symbol for symbol, _ in atoms})
     bases = {symbol: _basis_of(basis, symbol) for symbol in symbols}
-    cores = {symbol: core for symbol in symbols if not _is_ghost(symbol) and (core := _ecp_of(basis, symbol))}
+    cores = core_potentials(basis, symbols)
     mol = gto.Mole(atom=atoms, basis=bases, ecp=cores, unit="Angstrom", verbose=0)
     protons = sum(gto.charge(symbol) - (cores[symbol][0] if symbol in cores else 0)
                   for symbol, _ in atoms if not _is_ghost(symbol))
@@ -180,8 +180,15 @@ def _basis_of(basis: str, symbol: str) -> list:
                        "Any basis of PySCF is accepted, for example def2-tzvpd or aug-cc-pvtz")
 
 
-def _ecp_of(basis: str, symbol: str) -> list | None:
-    return _quietly(parse_nwchem_ecp.load if Path(basis).is_file() else gto.basis.load_ecp, basis, symbol)
+def core_potentials(basis: str, symbols: Iterable[str]) -> dict[str, list]:
+    """The effective core potentials that belong to a basis, by symbol; of ghosts and elements without one none.
+
+    Args:
+        basis: PySCF's name of a basis, or the path of a file in NWChem's format.
+        symbols: of the atoms.
+    """
+    load = parse_nwchem_ecp.load if Path(basis).is_file() else gto.basis.load_ecp
+    return {symbol: core for symbol in symbols if not _is_ghost(symbol) and (core := _quietly(load, basis, symbol))}
 
 
 def _quietly(load, basis: str, symbol: str):

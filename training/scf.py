@@ -3,8 +3,10 @@
 from pyscf import dft, gto
 
 import mlxc
+from mlxc.errors import InvalidInput
 from mlxc.host import seam
 from mlxc.solution import converge, occupy, stabilised
+from mlxc.structure import core_potentials
 from training.data import Species
 from training.record import Settings
 
@@ -21,9 +23,15 @@ def mean_field(species: Species, settings: Settings, functional=None) -> tuple[d
         settings: functional, grid, thresholds.
         functional: of mlxc's, in place of ``settings.xc``; it is registered under its own name.
 
+    Raises:
+        InvalidInput: a basis with effective core potentials.
+
     Returns:
         (mf, stable): stable is None where nothing was checked. ``mf.converged`` says whether there is a solution.
     """
+    if cores := core_potentials(species.basis, sorted({a[0] for a in species.atoms})):
+        raise InvalidInput(f"{species.key}: {species.basis} has an effective core potential for {', '.join(cores)}, "
+                           "and functionals are trained on all electrons: leave it out, or choose another basis")
     mol = gto.M(atom=list(species.atoms), basis=species.basis, verbose=0, charge=round(species.charge), spin=None)
     whole = not species.is_fractional
     closed = species.n_alpha == species.n_beta and whole

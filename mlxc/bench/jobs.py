@@ -8,6 +8,9 @@ from typing import Any
 from pyscf import gto
 from pyscf.data.elements import charge as nuclear_charge
 
+from mlxc.errors import InvalidInput
+from mlxc.structure import core_potentials
+
 
 @dataclass(frozen=True)
 class Job:
@@ -76,12 +79,25 @@ class Job:
         return sum(nuclear_charge(a[0]) for a in self.atoms) - self.charge
 
     def mol(self) -> gto.Mole:
-        """The PySCF molecule; one with fractional electrons has the charge of the nearest whole numbers."""
-        basis: Any = self.basis
+        """The PySCF molecule, with the effective core potentials of a basis that PySCF knows.
+
+        One with fractional electrons has the charge of the nearest whole numbers, and all electrons.
+
+        Raises:
+            InvalidInput: fractional electrons, and a basis with effective cores.
+        """
+        basis, symbols = self.basis, sorted({a[0] for a in self.atoms})
+        cores: dict[str, Any] = {}
+        functions: Any = basis
         if "\n" in basis:
             text = basis.split("\n", 1)[1]
-            basis = {symbol: gto.basis.parse(text, symb=symbol) for symbol in {a[0] for a in self.atoms}}
-        mol = gto.M(atom=list(self.atoms), unit="Angstrom", charge=self.charge, basis=basis, verbose=0,
+            functions = {symbol: gto.basis.parse(text, symb=symbol) for symbol in symbols}
+        else:
+            cores = core_potentials(basis, symbols)
+        if self.electrons and cores:
+            raise InvalidInput(f"{self.species}: {basis} has no electrons in the core of {', '.join(cores)}, so that "
+                               "fractions of them cannot be counted: choose another basis or element")
+        mol = gto.M(atom=list(self.atoms), unit="Angstrom", charge=self.charge, basis=functions, ecp=cores, verbose=0,
                     spin=None if self.electrons else self.spin)
         if self.electrons:
             mol.spin = mol.nelectron % 2

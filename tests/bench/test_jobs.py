@@ -6,6 +6,7 @@ import json
 import pytest
 
 from mlxc.bench.jobs import Job
+from mlxc.errors import InvalidInput
 from tests.bench.conftest import H2, H2_CATION, HE, LI
 
 FRACTIONAL = dataclasses.replace(LI, species="Li +0.50", electrons=(1.5, 1.0))
@@ -48,3 +49,12 @@ def test_molecules_are_those_asked_for():
 def test_a_basis_may_be_given_in_full():
     job = dataclasses.replace(HE, basis="name:tight\nHe S\n 1.2 1.0\nHe P\n 0.7 1.0")
     assert job.basis_name == "tight" and job.mol().nao == 4
+
+
+def test_heavy_elements_have_the_cores_of_their_basis():
+    """Iodine's 28 inner electrons in def2 bases; sto-3g has all of them, and fractions are counted with all."""
+    iodine = Job("I", (("I", (0.0, 0.0, 0.0)),), 0, 1, "def2-svp")
+    assert iodine.mol().nelectron == 53 - 28 and iodine.mol().has_ecp()
+    assert dataclasses.replace(iodine, basis="sto-3g").mol().nelectron == 53
+    with pytest.raises(InvalidInput, match="I: def2-svp has no electrons in the core of I"):
+        dataclasses.replace(iodine, electrons=(26.5, 26.0)).mol()

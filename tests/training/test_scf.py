@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 
 from mlxc import local_exchange_record, solution
+from mlxc.errors import InvalidInput
 from tests.training.conftest import SPECIES, TINY
 from training import scf
+from training.data import occupied
 
 
 @pytest.mark.parametrize("key, stable", [("H2", None), ("He", True), ("Li", True), ("H", True), ("H2+", True),
@@ -29,3 +31,9 @@ def test_nothing_is_said_where_nothing_was_checked(follow_ups, cycles, monkeypat
 def test_the_local_part_has_the_grid_that_is_asked_for(level):
     mf, _ = scf.mean_field(SPECIES["Li"], dataclasses.replace(TINY, xc="mlxc_lh", local_grid=level))
     assert mf.converged and local_exchange_record(mf)["grid_level"] == level
+
+
+def test_effective_cores_are_refused():
+    iodine = occupied("I__def2-svp", (("I", (0.0, 0.0, 0.0)),), 0, 1, "def2-svp")
+    with pytest.raises(InvalidInput, match="def2-svp has an effective core potential for I"):
+        scf.mean_field(iodine, TINY)
