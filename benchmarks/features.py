@@ -10,8 +10,9 @@ import time
 from dataclasses import replace
 
 from mlxc import solution
+from mlxc.manifest.species import Species
 from training import features, scf
-from training.data import Species, atom
+from training.data import atom
 
 WATER = (("O", (0.0, 0.0, 0.0)), ("H", (0.0, 0.757, 0.587)), ("H", (0.0, -0.757, 0.587)))
 CARBON_DIOXIDE = (("C", (0.0, 0.0, 0.0)), ("O", (0.0, 0.0, 1.16)), ("O", (0.0, 0.0, -1.16)))

@@ -21,11 +21,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mlxc.errors import MlxcError
+from mlxc.manifest.species import Species
 from mlxc.xc import violations
 from mlxc.xc.functional import Learned
 from mlxc.zoo.store import KINDS
 from training import features, fit
-from training.data import Species
 from training.device import CPU, HERE, Place, add_option, chosen
 
 #: Kind, width and depth: those that ship, and one that is large.

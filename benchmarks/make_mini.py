@@ -15,8 +15,9 @@ from pyscf import gto, mp, scf
 from pyscf.geomopt.geometric_solver import optimize
 
 from mlxc.bench.sets.reactions import MINI
+from mlxc.manifest import balance, checks
 from mlxc.units import KCAL
-from training import balance, manifest, manifest_checks
+from training import manifest
 from training.make_small import ZETA, cached, ccsd_t, core_orbitals, extrapolated
 
 #: Start of the optimisation (Å), charge, 2S; or the species whose geometry is taken.
@@ -100,7 +101,7 @@ def main():
     total = {name: energy(name, atoms[name], args.work) for name in SPECIES}
     species = {name: {"atoms": atoms[name], "charge": charge, "spin": spin}
                for name, (_, charge, spin) in SPECIES.items()}
-    contents = {name: balance.content(manifest_checks.species(name, entry)) for name, entry in species.items()}
+    contents = {name: balance.content(checks.species(name, entry)) for name, entry in species.items()}
     reactions = []
     for id_, (subset, stoichiometry) in REACTIONS.items():
         value = KCAL * sum(c * total.get(name, 0.0) for name, c in stoichiometry.items())

@@ -3,8 +3,19 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from mlxc.errors import InvalidInput
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean NAME?` for the closest known name, a full stop where none is close."""
     closest = get_close_matches(word.lower(), [name.lower() for name in known], n=1, cutoff=0.5)
     return f"; did you mean {closest[0]}?" if closest else "."
+
+
+def refuse_unknown(found: Iterable[str], known: Iterable[str], where: str, what: str) -> None:
+    """Raises InvalidInput where a name is not known, with the closest one that is."""
+    known = list(known)
+    for name in found:
+        if name not in known:
+            raise InvalidInput(f"{where}: unknown {what} {name!r}{did_you_mean(name, known)} "
+                               f"Accepted: {', '.join(known)}")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlxc.errors import InvalidInput, MlxcError
+from mlxc.manifest.species import Species
 from mlxc.progress import Progress
 from mlxc.workers import pool
-from training.data import Species
 from training.density import compute
 from training.functionals import functional_of
 from training.record import STANDARD, Record, Settings, is_whole, record_path, save

@@ -20,11 +20,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pyscf.data.elements import charge as nuclear_charge
-
 from mlxc.errors import InvalidInput
-from mlxc.suggest import did_you_mean
-from training.fingerprint import Fingerprint, same
+from mlxc.manifest.fingerprint import Fingerprint, same
+from mlxc.manifest.species import Species, atoms_of
+from mlxc.suggest import refuse_unknown
 
 #: Basis of closed-shell molecules and their atoms, and of ions and one-electron systems.
 BASIS, DIFFUSE_BASIS = "def2-tzvpd", "aug-cc-pvtz"
@@ -40,32 +39,6 @@ DEFAULTS: dict[str, Any] = {"sources": [], "manifests": [], "complexes": 4, "hea
 ROUNDING = 2e-3
 
 PROJECT = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True)
-class Species:
-    """A density to be computed: n_alpha and n_beta electrons (fractions allowed) at fixed nuclei."""
-
-    key: str
-    atoms: tuple  # of (symbol, (x, y, z)) in Å
-    n_alpha: float
-    n_beta: float
-    basis: str
-
-    @property
-    def charge(self) -> float:
-        """Total charge, fractional where the occupation is."""
-        return sum(nuclear_charge(a[0]) for a in self.atoms) - self.n_alpha - self.n_beta
-
-    @property
-    def electrons(self) -> float:
-        """Number of electrons."""
-        return self.n_alpha + self.n_beta
-
-    @property
-    def is_fractional(self) -> bool:
-        """Whether an occupation is not a whole number."""
-        return not (float(self.n_alpha).is_integer() and float(self.n_beta).is_integer())
 
 
 @dataclass(frozen=True)
@@ -188,12 +161,6 @@ def atom(symbol: str, n_alpha: float, n_beta: float, basis: str = DIFFUSE_BASIS)
     return Species(f"{symbol}_{n_alpha:g}_{n_beta:g}_{basis}", ((symbol, (0.0, 0.0, 0.0)),), n_alpha, n_beta, basis)
 
 
-def occupied(key: str, atoms: tuple, charge: float, spin: float, basis: str) -> Species:
-    """The species with a total charge and 2S = n_alpha − n_beta."""
-    n = sum(nuclear_charge(a[0]) for a in atoms) - charge
-    return Species(key, atoms, (n + spin) / 2, (n - spin) / 2, basis)
-
-
 def read(path: Path) -> dict:
     """The content of a reference file."""
     if not path.is_file():
@@ -205,20 +172,6 @@ def read(path: Path) -> dict:
 def read_species(path: Path) -> dict[str, tuple]:
     """Atoms of every species of a reference file, by its name there."""
     return {name: atoms_of(entry) for name, entry in read(path)["species"].items()}
-
-
-def atoms_of(entry: dict) -> tuple:
-    """((symbol, (x, y, z)), …) of an entry with ``atoms`` = [[symbol, x, y, z], …]."""
-    return tuple((a[0], tuple(a[1:])) for a in entry["atoms"])
-
-
-def refuse_unknown(found: Iterable[str], known: Iterable[str], where: str, what: str) -> None:
-    """Raises InvalidInput where a name is not known, with the closest one that is."""
-    known = list(known)
-    for name in found:
-        if name not in known:
-            raise InvalidInput(f"{where}: unknown {what} {name!r}{did_you_mean(name, known)} "
-                               f"Accepted: {', '.join(known)}")
 
 
 def _located(path: Path) -> Path:

@@ -7,7 +7,7 @@ from pyscf import dft, gto
 
 from mlxc.errors import DomainWarning
 from mlxc.host.exchange import LocalExchange
-from training.data import Species
+from mlxc.manifest.species import Species
 from training.functionals import functional_of
 from training.record import Record, Settings
 from training.scf import mean_field

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pyscf import gto
 from pyscf.dispersion.dftd4 import DFTD4Dispersion
 
-from training.data import Species
+from mlxc.manifest.species import Species
 
 #: Damping parameters with which there is no dispersion.
 NO_DISPERSION = {"s6": 0.0, "s8": 0.0, "s9": 0.0, "a1": 0.4, "a2": 5.0}

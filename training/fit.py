@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from mlxc.errors import InvalidInput
+from mlxc.manifest.species import Species
 from mlxc.units import KCAL
 from mlxc.xc.functional import Learned, LocalHybrid, Term
 from training import features, parallel
-from training.data import Species, Target
+from training.data import Target
 from training.device import HERE, Place
 from training.dispersion import D4
 from training.log import progress

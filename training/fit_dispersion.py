@@ -25,11 +25,12 @@ from scipy.optimize import least_squares
 
 from mlxc import zoo
 from mlxc.errors import MlxcError
+from mlxc.manifest.species import Species
 from mlxc.units import KCAL
 from mlxc.xc.functional import Learned
 from mlxc.zoo.card import read_card
 from training import features, fit
-from training.data import Species, Target
+from training.data import Target
 from training.dispersion import D4, NO_DISPERSION
 from training.sources import reference
 

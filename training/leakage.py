@@ -1,8 +1,8 @@
 """Whether a species of a test split is trained on.
 
-Species are compared by composition, charge, spin, distances and Coulomb matrix (`training.fingerprint`). Distances may
-differ by CLOSED_SHELL, since methods disagree on geometries; by OPEN_OR_CHARGED for ions and radicals, which are what
-is tested: a point of the same potential curve is the same system there.
+Species are compared by composition, charge, spin, distances and Coulomb matrix (`mlxc.manifest.fingerprint`). Distances
+may differ by CLOSED_SHELL, since methods disagree on geometries; by OPEN_OR_CHARGED for ions and radicals, which are
+what is tested: a point of the same potential curve is the same system there.
 
 What the test split is, and which overlaps are accepted and why, stands in `data/splits.json`:
 
@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlxc.errors import InvalidInput
-from training.data import PROJECT, Dataset, Species, atoms_of, occupied
-from training.fingerprint import Fingerprint, difference, same
+from mlxc.manifest.fingerprint import Fingerprint, difference, same
+from mlxc.manifest.species import Species, atoms_of, occupied
+from training.data import PROJECT, Dataset
 
 #: Which ids are trained on, validated and tested on, and what the test may share with the training set.
 SPLITS = PROJECT / "data" / "splits.json"

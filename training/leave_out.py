@@ -38,13 +38,15 @@ import torch
 from mlxc import files, zoo
 from mlxc.bench.sets.reactions import TRAINED_ON
 from mlxc.errors import InvalidInput, MlxcError
+from mlxc.manifest.fingerprint import Fingerprint, same
+from mlxc.manifest.species import Species
+from mlxc.suggest import refuse_unknown
 from mlxc.xc.ensemble import seeing
 from mlxc.xc.functional import Learned
 from training import configuration, data, ensemble, features, fit, loss, member
 from training.checkpoint import identity
-from training.data import Dataset, Species, Target, refuse_unknown
+from training.data import Dataset, Target
 from training.device import CPU, add_option, chosen
-from training.fingerprint import Fingerprint, same
 from training.functionals import fingerprint
 from training.leakage import OPEN_OR_CHARGED
 from training.objective import Objective, theta

@@ -1,23 +1,4 @@
-"""Manifests: training data in one JSON file, checked when it is read and before it is written.
-
-    {"format": 1, "name": "small", "description": "what this is and where it comes from",
-     "species": {"o":  {"atoms": [["O", 0.0, 0.0, 0.0]], "charge": 0, "spin": 2},
-                 "o+": {"atoms": [["O", 0.0, 0.0, 0.0]], "charge": 1, "spin": 3}},
-     "reactions": [{"id": "IP(O)", "stoichiometry": {"o": -1, "o+": 1, "e-": 1}, "reference": 13.618, "unit": "eV",
-                    "subset": "ionisation", "source": "NIST ASD"}],
-     "fractional": [{"id": "O_cation_0.5", "nuclei": "o", "n_alpha": 4.5, "n_beta": 3.0,
-                     "between": {"o": 0.5, "o+": 0.5}, "subset": "fractional", "source": "straight line"}]}
-
-* species: ``atoms`` in Å, ``charge``, ``spin`` = 2S, optionally ``basis`` (else that of the config's section [data],
-  the diffuse one for every reaction with an anion or a one-electron species).
-* reactions: Σ coefficient · E = ``reference`` in a unit of `mlxc.units.ENERGY`, products positive. `e-` and `H+` have
-  energy zero and are written out; mass, charge and spin must balance (`training.balance`), but for
-  ``"spin_change": true``. A single species with coefficient 1 is a total energy; its reference may be "HF" without a
-  unit: its Hartree–Fock energy. ``subset`` names the tolerance in the config.
-* fractional: the nuclei of a species with n_alpha and n_beta electrons, fractions allowed. Its energy is the weighted
-  mean of the end points' own energies, ``between``; the weights sum to 1, or to less where the rest is a bare nucleus.
-  ``name``, where it is given, names its density in place of the id.
-"""
+"""Manifests (`mlxc.manifest`) as datasets, and back; checked before they are written."""
 
 import json
 from collections.abc import Iterable
@@ -26,41 +7,20 @@ from typing import Any
 
 from mlxc import files
 from mlxc.errors import InvalidInput
+from mlxc.manifest import checks, read
+from mlxc.manifest.balance import FREE, completed, content, needs_spin_change
+from mlxc.manifest.checks import FORMAT, HARTREE_FOCK
+from mlxc.manifest.species import Species
 from mlxc.units import ENERGY
-from training import manifest_checks
-from training.balance import FREE, completed, content, needs_spin_change
-from training.data import Dataset, Species, Target
+from training.data import Dataset, Target
 
-#: Layout of the file.
-FORMAT = manifest_checks.FORMAT
-
-#: The reference that stands for the Hartree–Fock energy.
-HARTREE_FOCK = manifest_checks.HARTREE_FOCK
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The content of a manifest.
-
-    Raises:
-        InvalidInput: no such file, no JSON, or something in it that does not hold; file and entry are named.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InvalidInput(f"no manifest {path}: give a JSON file such as python -m training.sources writes")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_key_twice)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InvalidInput(f"{path} is not a manifest, which is a JSON file: {error}") from error
-    except _TwiceError as error:
-        raise InvalidInput(f"{path}: key {error} is there twice in one object: rename or remove one") from None
-    manifest_checks.check(found, str(path))
-    return found
+__all__ = ["FORMAT", "HARTREE_FOCK", "dataset", "from_dataset", "read", "write"]
 
 
 def write(path: Path, found: dict[str, Any]) -> None:
     """Checks a manifest and writes it, in one piece or not at all."""
     path = Path(path)
-    manifest_checks.check(found, str(path))
+    checks.check(found, str(path))
     files.write(path, _text(found))
 
 
@@ -76,7 +36,7 @@ def dataset(found: dict[str, Any], basis: str, diffuse_basis: str) -> Dataset:
     targets: list[Target] = []
 
     def add(name: str, chosen: str, of: dict | None = None) -> str:
-        s = manifest_checks.species(name, of or entries[name])
+        s = checks.species(name, of or entries[name])
         key, own = (name, s.basis) if s.basis else (f"{name}__{chosen}", chosen)
         species[key] = Species(key, s.atoms, s.n_alpha, s.n_beta, own)
         return key
@@ -89,7 +49,7 @@ def dataset(found: dict[str, Any], basis: str, diffuse_basis: str) -> Dataset:
         targets.append(Target(r["id"], r["subset"], terms, reference))
     for point in found.get("fractional", ()):
         chosen = _basis([point["nuclei"], *point["between"]], entries, basis, diffuse_basis)
-        middle = add(point.get("name", point["id"]), chosen, manifest_checks.point_entry(point, entries))
+        middle = add(point.get("name", point["id"]), chosen, checks.point_entry(point, entries))
         ends = tuple((add(name, chosen), -weight) for name, weight in point["between"].items())
         targets.append(Target(point["id"], point["subset"], ((middle, 1.0), *ends), 0.0))
     return Dataset(species, targets)
@@ -137,20 +97,8 @@ def _point(t: Target, species: dict[str, Species]) -> dict[str, Any]:
 
 def _basis(names: Iterable[str], entries: dict, basis: str, diffuse_basis: str) -> str:
     """One basis per reaction, the diffuse one where an anion or a one-electron species takes part."""
-    members = [manifest_checks.species(name, entries[name]) for name in names]
+    members = [checks.species(name, entries[name]) for name in names]
     return diffuse_basis if any(s.charge < 0 or s.electrons == 1 for s in members) else basis
-
-
-class _TwiceError(ValueError):
-    """A key that one JSON object has twice; Python's reader would keep the last."""
-
-
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _TwiceError(repr(next(name for name in names if names.count(name) > 1)))
-    return found
 
 
 def _text(found: dict[str, Any]) -> str:

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from mlxc.errors import InvalidInput
+from mlxc.manifest.species import Species
 from mlxc.suggest import did_you_mean
 from mlxc.xc.functional import Learned
 from mlxc.zoo.store import untrained
 from training import features, fit, loss, parallel, smoothness
-from training.data import Dataset, Species, Target
+from training.data import Dataset, Target
 from training.device import CPU, Place
 from training.log import Log
 from training.optimise import optimise

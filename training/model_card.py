@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from pyscf.data.elements import charge as nuclear_charge
+
 from mlxc.xc.constraints import CLAIMS
 from mlxc.xc.functional import Learned
 from mlxc.xc.relaxed import broken
-from training import data
 from training.data import Dataset, Target
 from training.record import Settings
 
@@ -40,7 +41,7 @@ def card(config: Mapping, functional: Learned, dataset: Dataset, used: Sequence[
         "network": functional.network,
         "dispersion": config["dispersion"],
         "domain": {
-            "elements": sorted({a[0] for s in whole for a in s.atoms}, key=lambda e: data.nuclear_charge(e)),
+            "elements": sorted({a[0] for s in whole for a in s.atoms}, key=nuclear_charge),
             "charges": sorted({round(s.charge) for s in whole if s.electrons > 1}),
             "spins": sorted({round(s.n_alpha - s.n_beta) for s in whole}),
         },

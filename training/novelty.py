@@ -1,10 +1,10 @@
 """How far a molecule is from a training set: `python -m training.novelty FILE.xyz [--data DIR]`.
 
-The distance of two species is |λ − λ′|, λ the eigenvalues of the Coulomb matrix (`training.fingerprint`, atomic units)
-in descending order, the shorter list filled with zeros (M. Rupp et al., doi:10.1103/PhysRevLett.108.058301). It knows
-neither charge nor spin, which are compared by themselves. What is far is said by the training set itself: the share of
-its molecules that have a nearer neighbour in it. Molecules are sets of nuclei there: an ion at the geometry of its
-neutral, or the same molecule from another source, is no neighbour.
+The distance of two species is |λ − λ′|, λ the eigenvalues of the Coulomb matrix (`mlxc.manifest.fingerprint`, atomic
+units) in descending order, the shorter list filled with zeros (M. Rupp et al., doi:10.1103/PhysRevLett.108.058301). It
+knows neither charge nor spin, which are compared by themselves. What is far is said by the training set itself: the
+share of its molecules that have a nearer neighbour in it. Molecules are sets of nuclei there: an ion at the geometry of
+its neutral, or the same molecule from another source, is no neighbour.
 """
 
 import argparse
@@ -17,10 +17,12 @@ import numpy as np
 from pyscf.data.elements import charge as nuclear_charge
 
 from mlxc.errors import InvalidInput, MlxcError
+from mlxc.manifest import balance
+from mlxc.manifest.fingerprint import Fingerprint, difference
+from mlxc.manifest.species import Species, occupied
 from mlxc.structure import read_xyz
-from training import balance, configuration
-from training.data import PROJECT, Species, from_config, occupied
-from training.fingerprint import Fingerprint, difference
+from training import configuration
+from training.data import PROJECT, from_config
 
 CONFIGS = PROJECT / "training" / "configs"
 

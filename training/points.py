@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from mlxc.errors import InvalidInput
+from mlxc.manifest.species import Species
 from mlxc.xc.density import Density
 from mlxc.xc.functional import Learned, LocalHybrid, Term
 from mlxc.xc.relaxed import Relaxed
 from training import features
-from training.data import Species
 from training.device import CPU, HERE, Place
 
 #: Grid points evaluated at once: bounds the memory of a backward pass.

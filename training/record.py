@@ -16,9 +16,9 @@ import numpy as np
 
 from mlxc import files
 from mlxc.errors import InvalidInput, MlxcError
+from mlxc.manifest.species import Species
 from mlxc.suggest import did_you_mean
 from training import configuration
-from training.data import Species
 from training.functionals import fingerprint
 
 #: Range-separation parameters whose exact exchange is stored, bohr⁻¹.

@@ -5,9 +5,9 @@ from pyscf import dft, gto
 import mlxc
 from mlxc.errors import InvalidInput
 from mlxc.host import seam
+from mlxc.manifest.species import Species
 from mlxc.solution import converge, occupy, stabilised
 from mlxc.structure import core_potentials
-from training.data import Species
 from training.record import Settings
 
 

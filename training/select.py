@@ -21,11 +21,12 @@ import numpy as np
 
 from mlxc import zoo
 from mlxc.errors import InvalidInput, MlxcError
+from mlxc.manifest.fingerprint import Fingerprint
+from mlxc.manifest.species import Species
 from mlxc.units import KCAL
 from mlxc.xc.functional import Learned
 from training import configuration, data, ensemble, features, fit, manifest, novelty
-from training.data import Dataset, Species, Target
-from training.fingerprint import Fingerprint
+from training.data import Dataset, Target
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import torch
 
+from mlxc.manifest.species import Species
 from mlxc.xc import violations
 from mlxc.xc.functional import Learned, LocalHybrid, Term
 from training import features, fit
-from training.data import Species, Target
+from training.data import Target
 from training.device import HERE, Place
 
 

@@ -31,7 +31,7 @@ FLAT = 1e-18
 ALTERNATIVES = ("def2-universal-jkfit", "cc-pvqz-jkfit", "cc-pvtz-jkfit")
 
 
-def even_tempered(mol: gto.Mole, ratio: float = RATIO) -> dict[str, list]:
+def even_tempered(mol: gto.Mole, ratio: float = RATIO) -> list[list]:
     """Uncontracted auxiliary Gaussians that span the products of each atom's orbitals.
 
     Shells of angular momenta l and l′ give products with L = |l−l′|, …, l+l′. The exponents of one L are a geometric
@@ -46,17 +46,18 @@ def even_tempered(mol: gto.Mole, ratio: float = RATIO) -> dict[str, list]:
         ratio: of neighbouring exponents, above 1.
 
     Returns:
-        A basis in PySCF's format by atom symbol.
+        Shells in PySCF's format, of every atom: what atoms are called and share says nothing of their orbitals.
 
     Source: the idea is AutoAux's, doi:10.1021/acs.jctc.6b01041.
     """
-    return {symbol: _even_tempered_atom(symbol, shells, ratio)
-            for symbol, shells in mol._basis.items() if shells and symbol in _symbols(mol)}
+    return [_even_tempered_atom(mol, i, ratio) for i in range(mol.natm)]
 
 
-def _even_tempered_atom(symbol: str, shells: list, ratio: float) -> list:
-    ranges = _exponents(shells)
-    reach = 1 + sum(gto.charge(_std_symbol_without_ghost(symbol)) > z for z in (4, 20, 57))
+def _even_tempered_atom(mol: gto.Mole, atom: int, ratio: float) -> list:
+    ranges = _exponents(mol, atom)
+    if not ranges:
+        return []
+    reach = 1 + sum(gto.charge(_std_symbol_without_ghost(mol.atom_symbol(atom))) > z for z in (4, 20, 57))
     kept = [momentum for momentum in ranges if momentum <= max(reach, min(ranges))]
     low: dict[int, float] = {}
     high: dict[int, float] = {}
@@ -75,17 +76,12 @@ def _even_tempered_atom(symbol: str, shells: list, ratio: float) -> list:
     return basis
 
 
-def _exponents(shells: list) -> dict[int, tuple[float, float]]:
-    """Smallest and largest exponent by angular momentum."""
+def _exponents(mol: gto.Mole, atom: int) -> dict[int, tuple[float, float]]:
+    """Smallest and largest exponent of an atom's orbitals by angular momentum."""
     seen: dict[int, list[float]] = {}
-    for shell in shells:
-        primitives = shell[2:] if isinstance(shell[1], int | np.integer) else shell[1:]
-        seen.setdefault(shell[0], []).extend(row[0] for row in primitives)
+    for shell in mol.atom_shell_ids(atom):
+        seen.setdefault(int(mol.bas_angular(shell)), []).extend(mol.bas_exp(shell).tolist())
     return {momentum: (min(values), max(values)) for momentum, values in sorted(seen.items())}
-
-
-def _symbols(mol: gto.Mole) -> list[str]:
-    return sorted({mol.atom_symbol(i) for i in range(mol.natm)})
 
 
 def auxiliary(mol: gto.Mole, auxbasis=None) -> gto.Mole:
@@ -98,13 +94,22 @@ def auxiliary(mol: gto.Mole, auxbasis=None) -> gto.Mole:
     Raises:
         InvalidInput: the basis lacks an element of the molecule.
     """
+    with_orbitals = [i for i in range(mol.natm) if len(mol.atom_shell_ids(i))]
     if auxbasis is None:
-        auxbasis = even_tempered(mol)
+        names = [f"{mol.atom_symbol(i).rstrip('0123456789')}{i}" for i in range(mol.natm)]
+        own = mol.copy(deep=False)
+        own._atom = [(name, place) for name, (_, place) in zip(names, mol._atom, strict=True)]
+        shells = zip(names, even_tempered(mol), strict=True)
+        found = df.make_auxmol(own, {name: functions for name, functions in shells if functions})
+        found._atom = mol._atom
     else:
-        for symbol in _symbols(mol):
-            if mol._basis.get(symbol) and not _covers(auxbasis, symbol):
+        for symbol in sorted({mol.atom_symbol(i) for i in with_orbitals}):
+            if not _covers(auxbasis, symbol):
                 _refuse(auxbasis, symbol)
-    return df.make_auxmol(mol, auxbasis)
+        found = df.make_auxmol(mol, auxbasis)
+    if bare := [i for i in with_orbitals if not len(found.atom_shell_ids(i))]:
+        _refuse(auxbasis, mol.atom_symbol(bare[0]))
+    return found
 
 
 def _covers(auxbasis, symbol: str) -> bool:

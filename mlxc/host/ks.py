@@ -6,7 +6,7 @@ class it knows, and nothing of the functional can be lost on the way.
 
 import warnings
 
-from pyscf import dft, gto
+from pyscf import df, dft, gto
 from pyscf.dft import libxc
 
 from mlxc.errors import DomainWarning, InvalidInput, Unsupported
@@ -17,6 +17,9 @@ from mlxc.zoo import outside_domain
 
 #: The functional that is meant where none is named.
 DEFAULT = "mlxc_rs"
+
+#: What `pyscf.dft.libxc.define_xc_` sets in an integrator.
+DEFINED = {"eval_xc", "eval_xc1", "eval_xc_eff", "hybrid_coeff", "rsh_coeff", "nlc_coeff", "_xc_type"}
 
 
 def RKS(mol, xc: str = DEFAULT):
@@ -50,10 +53,15 @@ def _create(kind: str, mol, xc: str):
         mf = getattr(pbc_dft, kind)(mol, xc=entry.name)
     else:
         raise InvalidInput(f"mol is a {type(mol).__name__}, expected a molecule: make one with pyscf.gto.M(...)")
-    if xc.lower().strip().endswith("-d4"):
+    if _names_d4(xc):
         dispersion.require(entry.name)
         mf.disp = "d4"
     return mf
+
+
+def _names_d4(xc: str) -> bool:
+    """Whether D4 is asked for by the name, as in mlxc_rs-d4."""
+    return xc.lower().strip().endswith("-d4")
 
 
 def _require_molecule(entry, otherwise: bool):
@@ -68,15 +76,17 @@ def attach(mf, name: str, disp: bool = False):
     Args:
         mf: any Kohn–Sham object of PySCF, before its calculation or after (it then has to run again).
         name: a functional of mlxc.
-        disp: adds D4 with the parameters of the functional's card; False leaves ``mf.disp`` as it is.
+        disp: adds D4 with the parameters of the functional's card, as a name that ends in -d4 does; False leaves
+            ``mf.disp`` as it is.
 
     Returns:
-        ``mf`` itself.
+        ``mf`` itself. Density fitting in the basis that PySCF chose for a functional without exact exchange, which is
+        for J alone, goes on in the one that it chooses for J and K.
 
     Raises:
         UnknownFunctional: no such functional.
-        InvalidInput: ``mf`` is no Kohn–Sham object, evaluates its functional with another library, or has ``omega``
-            set.
+        InvalidInput: ``mf`` is no Kohn–Sham object, evaluates its functional with another library or with one that
+            ``define_xc_`` gave it, or has ``omega`` set.
         Unsupported: dispersion that cannot be computed.
     """
     entry = seam.find(name)
@@ -87,18 +97,40 @@ def attach(mf, name: str, disp: bool = False):
         raise InvalidInput(f"mf evaluates functionals with {getattr(library, '__name__', library)}, expected "
                            "pyscf.dft.libxc, or GPU4PySCF's: use a fresh mf")
     entry.require_omega(mf.omega)
+    _require_own_integrator(mf)
+    disp = disp or _names_d4(name)
     _require_molecule(entry, isinstance(mf, dft.gks.GKS) or hasattr(mf.mol, "lattice_vectors"))
     if disp:
         if hasattr(mf.mol, "lattice_vectors"):
             raise Unsupported("D4 of periodic systems: PySCF leaves it out of their gradients; use disp=False")
         dispersion.require(entry.name)
     for layer in seam.layers(mf):
+        _fit_exchange_too(layer, entry.name)
         layer.xc = entry.name
         layer.converged = False
         layer.scf_summary = {}  # PySCF would take the dispersion energy from it
         if disp:
             layer.disp = "d4"
     return mf
+
+
+def _require_own_integrator(mf):
+    """Refuses an object whose integrator has a functional of its own, which it would use whatever ``mf.xc`` is."""
+    if own := sorted(DEFINED & vars(mf._numint).keys()):
+        raise InvalidInput(f"mf._numint.{own[0]} is not PySCF's own: define_xc_ gave mf a functional that it would "
+                           f"compute in place of mf.xc = {mf.xc!r}; use a fresh mf")
+
+
+def _fit_exchange_too(mf, xc: str):
+    """Density fitting in PySCF's basis for the functional so far goes on in its basis for the new one."""
+    fitting = getattr(mf, "with_df", None)
+    if not isinstance(fitting, df.DF):
+        return
+    before, now = (df.addons.predefined_auxbasis(mf.mol, mf.mol.basis, name) for name in (mf.xc, xc))
+    if before != now and fitting.auxbasis == before:
+        mf.with_df = fitting.copy()
+        mf.with_df.auxbasis = now
+        mf.with_df.reset()
 
 
 def install():
@@ -112,6 +144,8 @@ def start(original, mf, *args, **kwargs):
     What an earlier calculation with another functional or geometry left is forgotten, and this one's are noted.
     """
     entry = seam.asked_for(mf.xc)
+    if entry is not None:
+        _require_own_integrator(mf)
     if entry is not None and entry.card is not None:
         for sentence in outside_domain(entry.card, elements(mf.mol), mf.mol.charge, mf.mol.spin):
             warnings.warn(sentence, DomainWarning, stacklevel=2)

@@ -219,7 +219,7 @@ def set_local_exchange(mf, grid_level: int = Settings.grid_level, auxbasis: str 
             functions, which cover all elements and reach as far out as the orbital basis.
 
     Returns:
-        ``mf`` itself.
+        ``mf`` itself, which has to run again if it ran.
 
     Raises:
         InvalidInput: a wrong level, an auxiliary basis that lacks an element, or ``mf`` has no local exchange.
@@ -231,7 +231,7 @@ def set_local_exchange(mf, grid_level: int = Settings.grid_level, auxbasis: str 
     ni = mf._numint.copy()  # copies of mf share theirs
     ni._local_settings = settings
     for layer in seam.layers(mf):
-        layer._numint = ni
+        layer._numint, layer.converged = ni, False
     return mf
 
 

@@ -161,6 +161,6 @@ def _virtuals_can_wait(mf) -> bool:
     plain = isinstance(mf, rks.RKS | uks.UKS) and not isinstance(mf, scf.rohf.ROHF)
     own = vars(mf).get("get_occ")
     lowest_first = isinstance(own, LowestFirst) or own is None and type(mf).get_occ.__module__.startswith("pyscf.")
-    settings = not mf.level_shift and not getattr(mf, "sigma", None) and lowest_first
+    settings = not mf.level_shift and not getattr(mf, "sigma", None) and lowest_first and "get_fock" not in vars(mf)
     entry = seam.local_hybrid(getattr(mf, "xc", None))
     return plain and settings and mf.max_cycle > 0 and entry is not None and entry.xc_type == "MGGA"

@@ -109,6 +109,9 @@ def search(xc) -> Registered | None:
     name = xc.strip().lower()
     if name in _registered or name in _parts:
         return _registered.get(name) or _parts[name]
+    if name.endswith(".toml"):
+        raise UnknownFunctional(f"{xc!r} is the path of a model: mlxc.register(mlxc.load({xc!r})) gives PySCF its "
+                                "name, and returns it")
     ours = [t for t in re.findall(r"[a-z_][a-z0-9_]*", name) if t in _registered or t.startswith("mlxc")]
     if not ours:
         return None

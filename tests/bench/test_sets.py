@@ -132,10 +132,12 @@ def test_manifests_become_sets(tmp_path):
 
 
 @pytest.mark.parametrize("change, message", (
-    ({"format": 2}, "no manifest of format 1"),
-    ({"reactions": [MANIFEST["reactions"][0] | {"unit": "cm-1"}]}, "unit 'cm-1', accepted are kcal/mol"),
-    ({"reactions": [MANIFEST["reactions"][0] | {"stoichiometry": {"h2o": -1, "x": 1}}]}, "needs species 'x'"),
+    ({"format": 2}, "format 2, this version reads 1"),
+    ({"reactions": [MANIFEST["reactions"][0] | {"unit": "cm-1"}]}, "unknown unit 'cm-1'. Accepted: kcal/mol"),
+    ({"reactions": [MANIFEST["reactions"][0] | {"stoichiometry": {"h2o": -1, "x": 1}}]}, "unknown species 'x'"),
     ({"species": MANIFEST["species"] | {"h2o": MANIFEST["species"]["h2o"] | {"basis": "6-31g"}}}, "different bases"),
+    ({"reactions": [MANIFEST["reactions"][0] | {"stoichiometry": {"h2o": -1, "oh-": 1}}]}, "PA': nuclei are not bal"),
+    ({"reactions": 2 * MANIFEST["reactions"][:1]}, "id 'PA' is there twice"),
     ({"reactions": MANIFEST["reactions"][2:]}, "no reaction to score")))
 def test_manifests_that_cannot_be_scored_are_refused(tmp_path, change, message):
     path = tmp_path / "mine.json"
@@ -331,7 +333,7 @@ def test_groups_stand_for_their_sets():
 
 @pytest.mark.parametrize("name, message", (
     ("minni", "unknown set 'minni'.*mini"), ("ions-radicals:smoke", "folder of the reference files with --data"),
-    ("", "names no set"), ("nowhere.json", "no file nowhere.json")))
+    ("", "names no set"), ("nowhere.json", "no manifest nowhere.json")))
 def test_what_cannot_be_loaded_says_why(name, message):
     with pytest.raises(InvalidInput, match=message):
         sets.load(name, STANDARD)

@@ -7,7 +7,7 @@ from pyscf import dft, gto, lib, scf
 
 from mlxc.errors import InvalidDensity, InvalidInput, MemoryWarning, Unsupported
 from mlxc.host.exchange import LocalExchange, significant
-from mlxc.host.fitting import even_tempered
+from mlxc.host.fitting import auxiliary, even_tempered
 from tests.host.support import WATER, direction, symmetric
 
 OMEGA = 0.3
@@ -261,7 +261,7 @@ def test_skipped_points(oh, exchange):
 
 def test_linear_dependencies_are_left_out_and_reported(oh):
     mol, mf, points = oh
-    once = even_tempered(mol)
+    once = dict(zip(("O", "H"), even_tempered(mol), strict=True))
     twice = {symbol: shells + shells[:2] for symbol, shells in once.items()}
     single, double = (LocalExchange(mol, points.coords, OMEGA, aux) for aux in (once, twice))
     assert single.fitting.record["removed"] == 0
@@ -277,14 +277,45 @@ def test_linear_dependencies_are_left_out_and_reported(oh):
     ("H1 0 0 0; H@2 0 0 1", {"H1": "6-31g", "H@2": "sto-3g"}), ("H 0 0 0", {"H": [[2, [1.0, 1.0]]]})])
 def test_default_auxiliary_basis_is_as_diffuse_and_as_tight_as_the_orbitals(atoms, basis):
     mol = gto.M(atom=atoms, basis=basis, spin=None, ecp={"Rn": "def2-svp"}, verbose=0)
-    for symbol, shells in even_tempered(mol).items():
-        exponents = [row[0] for shell in mol._basis[symbol] for row in shell[1:]]
+    for atom, shells in enumerate(even_tempered(mol)):
+        exponents = [row[0] for shell in mol._basis[mol.atom_symbol(atom)] for row in shell[1:]]
         spherical = [shell[1][0] for shell in shells if shell[0] == 0]
         assert min(spherical) <= 2 * min(exponents) * (1 + 1e-12)
         assert max(spherical) >= 2 * max(exponents) * (1 - 1e-12)
         assert {shell[0] for shell in shells} <= set(range(7))
     points = np.array([[0.1, 0.2, 0.3]])
     assert np.isfinite(LocalExchange(mol, points, OMEGA).energy_density(np.eye(mol.nao))).all()
+
+
+WATER = "O 0 0 0; H 0.96 0 0; H -0.24 0.93 0"
+BY_ELEMENT = {"O": "def2-svp", "H": "def2-svp"}
+
+
+@pytest.mark.parametrize("auxbasis", (None, "def2-universal-jkfit", {"O": "def2-svp-jkfit", "H": "def2-svp-jkfit"}))
+@pytest.mark.parametrize(("called", "basis"), ((WATER.replace("H", "H{}"), BY_ELEMENT),
+                                               (WATER.replace("H", "H{}"), "def2-svp"),
+                                               (WATER.replace("O", "O@2"), BY_ELEMENT),
+                                               (WATER.replace("H", "ghost-H"), BY_ELEMENT)))
+def test_every_atom_with_orbitals_has_auxiliary_functions(called, basis, auxbasis):
+    """Whatever atoms are called, and however their basis was given."""
+    plain = auxiliary(gto.M(atom=WATER, basis="def2-svp", verbose=0), auxbasis)
+    named = auxiliary(gto.M(atom=called.format(1, 2), basis=basis, verbose=0), auxbasis)
+    assert [len(named.atom_shell_ids(i)) for i in range(3)] == [len(plain.atom_shell_ids(i)) for i in range(3)]
+    np.testing.assert_array_equal(named._bas[:, 1:4], plain._bas[:, 1:4])
+
+
+def test_atoms_of_one_element_have_functions_of_their_own_basis():
+    """Two molecules joined, in different bases."""
+    small, large = (gto.M(atom=f"H 0 0 {z}; H 0 0 {z + 0.74}", basis=basis, verbose=0)
+                    for z, basis in ((0, "sto-3g"), (5, "def2-svp")))
+    assert auxiliary(small + large).nao == auxiliary(small).nao + auxiliary(large).nao
+
+
+def test_atoms_without_functions_are_refused(monkeypatch):
+    mol = gto.M(atom="He 0 0 0; He 0 0 3", basis="sto-3g", verbose=0)
+    monkeypatch.setattr("mlxc.host.fitting._covers", lambda *_: True)
+    with pytest.raises(InvalidInput, match="given has no functions for He"):
+        auxiliary(mol, {"Ne": "def2-universal-jkfit"})
 
 
 def test_cartesian_orbitals():

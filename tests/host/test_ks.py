@@ -43,6 +43,7 @@ def test_upper_case_names_are_accepted(water):
     ("pbe", UnknownFunctional, "no functional 'pbe'"),
     ("toy_rs,pbe", Unsupported, "combines"),
     ("toy_rs-d3bj", Unsupported, "D4"),
+    ("Models/toy_rs.toml", UnknownFunctional, r"mlxc.register\(mlxc.load\('Models/toy_rs.toml'\)\)"),
 ])
 def test_wrong_names_are_refused_at_once(xc, error, message, water):
     for make in (lambda: mlxc.UKS(water, xc=xc), lambda: mlxc.attach(dft.RKS(water), xc)):
@@ -83,6 +84,44 @@ def test_attach_after_a_calculation_needs_a_new_one(hydrogen):
     assert mlxc.attach(mf, NAME) is mf and not mf.converged
     assert converged(mf).e_tot == pytest.approx(converged(dft.RKS(hydrogen, xc=NAME)).e_tot, abs=1e-9)
     assert mf.e_tot != pytest.approx(pbe, abs=1e-3)
+
+
+@pytest.mark.parametrize("asked", ({"name": "mlxc_rs-d4"}, {"name": "MLXC_RS-D4 "}, {"name": "mlxc_rs", "disp": True}))
+def test_attach_adds_d4_where_it_is_asked_for(hydrogen, asked):
+    pytest.importorskip("pyscf.dispersion")
+    mf = converged(mlxc.attach(dft.RKS(hydrogen), **asked))
+    assert mf.e_tot == converged(mlxc.RKS(hydrogen, "mlxc_rs-d4")).e_tot
+    assert mf.scf_summary["dispersion"] != 0
+
+
+def nothing(xc, rho, *args, **kwargs):
+    """A functional that is zero."""
+    return 0 * rho[0], [0 * rho[0]], None, None
+
+
+@pytest.mark.parametrize("own", ("0.5*b3lyp + 0.5*pbe", nothing), ids=("text", "function"))
+def test_a_functional_of_define_xc_is_not_computed_in_place_of_ours(water, own):
+    mf = dft.RKS(water).define_xc_(own, "GGA")
+    with pytest.raises(InvalidInput, match="define_xc_ gave mf a functional that it would compute in place of"):
+        mlxc.attach(mf, NAME)
+    mf.xc = NAME
+    with pytest.raises(InvalidInput, match="use a fresh mf"):
+        mf.kernel()
+
+
+@pytest.mark.parametrize("before", ("pbe", "pbe0", "lda,vwn"))
+def test_attach_fits_exchange_where_pyscf_fitted_coulomb_alone(before):
+    """A basis for J alone is off by more than 1e-4 Ha; one that was chosen by hand stays."""
+    mol = gto.M(atom=WATER, basis="def2-svp", verbose=0)
+    expected = converged(dft.RKS(mol, xc=NAME).density_fit())
+    first = dft.RKS(mol, xc=before).density_fit()
+    shared = first.with_df
+    mf = converged(mlxc.attach(first, NAME))
+    assert mf.with_df.auxmol.nao == expected.with_df.auxmol.nao
+    assert mf.e_tot == pytest.approx(expected.e_tot, abs=1e-8)
+    assert shared.auxbasis == dft.RKS(mol, xc=before).density_fit().with_df.auxbasis
+    chosen = mlxc.attach(dft.RKS(mol, xc=before).density_fit("weigend"), NAME)
+    assert chosen.with_df.auxbasis == "weigend"
 
 
 # --------------------------------------------------------------------------- outside the training domain

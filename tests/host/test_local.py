@@ -165,7 +165,8 @@ def test_plain_cycles_build_occupied_columns_and_one_whole_matrix_at_the_end(mak
     lambda: dft.UKS(radical(), xc=XC).newton(),
     lambda: scf.addons.smearing(dft.UKS(radical(), xc=XC), sigma=0.01, method="fermi"),
     lambda: scf.addons.frac_occ(dft.UKS(radical(), xc=XC)),
-), ids=("level shift", "ROKS", "Newton", "smearing", "fractional occupations"))
+    lambda: scf.addons.dynamic_level_shift_(dft.UKS(radical(), xc=XC)),
+), ids=("level shift", "ROKS", "Newton", "smearing", "fractional occupations", "dynamic level shift"))
 def test_what_needs_virtual_levels_builds_whole_matrices(make, builds):
     mf = make()
     mf.grids.level = 0
@@ -235,6 +236,13 @@ def test_another_geometry_is_another_local_part():
     longer = mol.set_geom_(np.array([[0, 0, 0], [0, 0.2, 1.3]]), inplace=False)
     expected = converged(dft.RKS(longer, xc=XC)).e_tot
     assert converged(mf.reset(longer)).e_tot == pytest.approx(expected, abs=1e-9) != first
+
+
+def test_new_settings_ask_for_a_new_calculation():
+    mf = converged(dft.RKS(ion(), xc=XC))
+    mlxc.set_local_exchange(mf, grid_level=2)
+    with pytest.raises(InvalidInput, match="no converged energy: run mf.kernel"):
+        mlxc.polarizability(mf)
 
 
 def test_settings_reach_the_calculation_and_its_record():

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mlxc.manifest.species import Species
 from training import features
-from training.data import Species, Target
+from training.data import Target
 
 #: Cheapest settings that still integrate to a millihartree.
 TINY = features.Settings(scf_grid=0, grid=0, omegas=(0.3, 0.4))

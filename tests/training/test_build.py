@@ -15,11 +15,11 @@ import pytest
 import mlxc
 from mlxc import workers
 from mlxc.errors import InvalidInput
+from mlxc.manifest.species import Species
 from tests.functionals import random_functional
 from tests.training.conftest import SPECIES, TINY
 from tests.training.test_train import CONFIG
 from training import build, data, features
-from training.data import Species
 
 BAD = Species("bad", (("Qq", (0.0, 0.0, 0.0)),), 1.0, 0.0, "sto-3g")
 

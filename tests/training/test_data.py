@@ -12,8 +12,9 @@ import pytest
 
 from mlxc.bench.sets.reactions import TRAINED_ON
 from mlxc.errors import InvalidInput
+from mlxc.manifest.species import Species
 from training import data
-from training.data import Dataset, Species, Target
+from training.data import Dataset, Target
 from training.sources import SOURCES as REGISTRY
 from training.sources import reference
 

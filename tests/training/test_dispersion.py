@@ -9,10 +9,11 @@ from pyscf import gto
 
 import mlxc
 from mlxc import zoo
+from mlxc.manifest.species import Species
 from mlxc.units import KCAL
 from tests.training.conftest import SPECIES, TINY
 from training import features, fit, fit_dispersion
-from training.data import Species, Target
+from training.data import Target
 from training.dispersion import D4, NO_DISPERSION
 
 PLANTED = {"s6": 1.0, "s9": 1.0, "s8": 0.7, "a1": 0.35, "a2": 4.8}

@@ -8,9 +8,10 @@ import pytest
 
 from mlxc.bench.sets.reactions import TRAINED_ON
 from mlxc.errors import InvalidInput
+from mlxc.manifest.fingerprint import Fingerprint, difference, same
+from mlxc.manifest.species import Species, occupied
 from training import data, leakage
-from training.data import Dataset, Species, Target, occupied
-from training.fingerprint import Fingerprint, difference, same
+from training.data import Dataset, Target
 
 WATER = (("O", (0.0, 0.0, 0.0)), ("H", (0.96, 0.0, 0.0)), ("H", (-0.24, 0.93, 0.0)))
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from mlxc.errors import InvalidInput
+from mlxc.manifest.species import occupied
 from mlxc.xc.ensemble import seeing
 from tests.training.conftest import TINY
 from tests.training.test_ensemble import DATASET, config
 from training import leave_out, refine
-from training.data import Dataset, Target, occupied
+from training.data import Dataset, Target
 
 OH, LI_H = [("O", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 0.97))], [("Li", (0.0, 0.0, 0.0)), ("H", (0.0, 0.0, 1.6))]
 POOL = {s.key: s for s in (

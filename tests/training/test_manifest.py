@@ -6,10 +6,12 @@ import json
 import pytest
 
 from mlxc.errors import InvalidInput
+from mlxc.manifest import balance
+from mlxc.manifest.checks import FORMAT
+from mlxc.manifest.species import Species
 from mlxc.units import EV, KCAL
-from training import balance, manifest
-from training.data import Dataset, Species, Target
-from training.manifest_checks import FORMAT
+from training import manifest
+from training.data import Dataset, Target
 
 ORIGIN = [0.0, 0.0, 0.0]
 

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from mlxc.manifest.fingerprint import Fingerprint
+from mlxc.manifest.species import Species, occupied
 from training import data, novelty
-from training.data import Species, occupied
-from training.fingerprint import Fingerprint
 
 WATER = (("O", (0.0, 0.0, 0.0)), ("H", (0.96, 0.0, 0.0)), ("H", (-0.24, 0.93, 0.0)))
 

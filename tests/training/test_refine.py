@@ -10,11 +10,12 @@ import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from mlxc import zoo
+from mlxc.manifest.species import Species
 from tests.functionals import random_functional, random_local_hybrid
 from tests.training.conftest import SPECIES, TARGETS
 from tests.training.test_train import CONFIG
 from training import configuration, features, fit, member, refine
-from training.data import Dataset, Species
+from training.data import Dataset
 from training.density import record_of
 from training.model_card import card
 from training.scf import mean_field

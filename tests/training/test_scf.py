@@ -6,9 +6,9 @@ import pytest
 
 from mlxc import local_exchange_record, solution
 from mlxc.errors import InvalidInput
+from mlxc.manifest.species import occupied
 from tests.training.conftest import SPECIES, TINY
 from training import scf
-from training.data import occupied
 
 
 @pytest.mark.parametrize("key, stable", [("H2", None), ("He", True), ("Li", True), ("H", True), ("H2+", True),

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from mlxc.errors import InvalidInput
+from mlxc.manifest.species import occupied
 from mlxc.units import KCAL
 from tests.functionals import random_functional
 from tests.training.conftest import SPECIES, TARGETS, TINY
 from tests.training.test_ensemble import DATASET, config
 from training import ensemble, fit, select
-from training.data import Dataset, Target, occupied
+from training.data import Dataset, Target
 
 
 def diatomic(name: str, a: str, b: str, distance: float):

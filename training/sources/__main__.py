@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 from mlxc.errors import MlxcError
-from training import manifest, manifest_checks
-from training.data import DEFAULTS, config_options, refuse_unknown
+from mlxc.manifest import checks
+from mlxc.suggest import refuse_unknown
+from training import manifest
+from training.data import DEFAULTS, config_options
 from training.sources import IMPORTERS, SOURCES
 
 
@@ -39,7 +41,7 @@ def written(options: argparse.Namespace) -> str:
         dataset = SOURCES[options.name](options.data, config)
         text = f"source {options.name} of the reference files"
         found = manifest.from_dataset(dataset, options.name, text, text)
-    found = manifest_checks.without_repeats(found)
+    found = checks.without_repeats(found)
     manifest.write(options.out, found)
     return (f"{len(found['species'])} species, {len(found.get('reactions', ()))} reactions, "
             f"{len(found.get('fractional', ()))} fractional points written to {options.out}")

@@ -14,7 +14,7 @@ from collections import Counter
 from typing import Any
 
 from mlxc.errors import Unsupported
-from training.manifest_checks import FORMAT
+from mlxc.manifest.checks import FORMAT
 
 SOURCE = "G2/97 as in ase.data.g2: experimental enthalpies of formation, doi:10.1063/1.1626543"
 IONISATION_SOURCE = "vertical ionisation energy of CCCBDB as in ase.data.g2"

@@ -15,9 +15,9 @@ from typing import Any
 from pyscf.data.nist import BOHR
 
 from mlxc.errors import InvalidInput
+from mlxc.manifest import balance, checks
 from mlxc.structure import read_xyz
-from training import balance, manifest_checks
-from training.data import refuse_unknown
+from mlxc.suggest import refuse_unknown
 
 SOURCE = "GMTKN55, doi:10.1039/C7CP04913G"
 
@@ -52,7 +52,7 @@ def content(folder: Path, subsets: list[str] | None = None) -> dict[str, Any]:
             species |= {full: read_species(path.parent / name) for name, full in names.items() if full not in species}
             reactions.append(_reaction(f"{subset}-{i:03d}", subset, reference, species,
                                        {names[name]: c for name, c in stoichiometry.items()}))
-    return {"format": manifest_checks.FORMAT, "name": "gmtkn55", "description": SOURCE, "species": species,
+    return {"format": checks.FORMAT, "name": "gmtkn55", "description": SOURCE, "species": species,
             "reactions": reactions}
 
 
@@ -128,7 +128,7 @@ def _number(folder: Path, *names: str) -> int:
 
 def _reaction(name: str, subset: str, reference: float, species: dict[str, dict],
               stoichiometry: dict[str, float]) -> dict[str, Any]:
-    contents = {key: balance.content(manifest_checks.species(key, species[key])) for key in stoichiometry}
+    contents = {key: balance.content(checks.species(key, species[key])) for key in stoichiometry}
     try:
         whole = balance.completed(stoichiometry, contents)
     except InvalidInput as error:

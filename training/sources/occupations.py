@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pyscf.data.elements import charge as nuclear_charge
 
-from training.data import BASIS, DIFFUSE_BASIS, Dataset, Species, Target, atom, read, read_species
+from mlxc.manifest.species import Species
+from training.data import BASIS, DIFFUSE_BASIS, Dataset, Target, atom, read, read_species
 
 #: Molecules of `train.json` that lose part of an electron.
 MOLECULES = ("alf", "ch3f", "ch2f2", "h2co", "hcn", "hnco", "co2", "f2", "n2o", "hooh", "hof", "sio", "hocl", "clcn")

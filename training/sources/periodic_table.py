@@ -7,7 +7,7 @@ being filled, the ion's configuration does not follow from the atom's, so that t
 from typing import Any
 
 from mlxc.errors import InvalidInput, Unsupported
-from training.manifest_checks import FORMAT
+from mlxc.manifest.checks import FORMAT
 
 SOURCE = "mendeleev (NIST ASD; experimental, relativity and spin-orbit coupling included)"
 

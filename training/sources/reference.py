@@ -10,8 +10,9 @@ from pathlib import Path
 from mlxc.bench.protocol import STANDARD
 from mlxc.bench.sets.reactions import of_file
 from mlxc.errors import InvalidInput
+from mlxc.manifest.species import Species, atoms_of, occupied
 from mlxc.units import EV, KCAL
-from training.data import BASIS, DIFFUSE_BASIS, HELD_OUT_IONS, Dataset, Species, Target, atom, atoms_of, occupied, read
+from training.data import BASIS, DIFFUSE_BASIS, HELD_OUT_IONS, Dataset, Target, atom, read
 
 #: Sets of interaction energies; each is a group of targets where dispersion is fitted.
 COMPLEXES = ("S22", "S66", "RG18")

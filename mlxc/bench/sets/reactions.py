@@ -9,6 +9,8 @@ from mlxc.bench.entries import Builder, Set
 from mlxc.bench.jobs import Job
 from mlxc.bench.protocol import Protocol
 from mlxc.errors import InvalidInput
+from mlxc.manifest import read as read_manifest
+from mlxc.manifest.balance import FREE
 from mlxc.units import ENERGY, KCAL
 
 #: What the training set of mlxc's functionals shares with `benchmark.json`.
@@ -19,9 +21,6 @@ TRAINED_ON = tuple(id_ for group in SPLITS["never_scored"] for id_ in group["rea
 
 #: Molecules that they are trained on, by canonical name.
 SHARED = frozenset(name for group in SPLITS["allowed_species"] for name in group["species"])
-
-#: Names in a manifest's stoichiometry whose energy is zero.
-FREE = ("e-", "H+")
 
 #: The set of the package.
 MINI = Path(__file__).parents[1] / "data" / "mini.json"
@@ -73,30 +72,20 @@ def manifest(protocol: Protocol, path: Path) -> Set:
     """The reactions of a manifest; its fractional points and total energies are left out.
 
     Raises:
-        InvalidInput: no manifest of format 1, a species or unit that is not known.
+        InvalidInput: as `mlxc.manifest.read`; species of one reaction in different bases; no reaction to score.
     """
-    content = read(path)
-    if not isinstance(content, dict) or content.get("format") != 1 or not {"name", "species"} <= content.keys():
-        raise InvalidInput(f"{path} is no manifest of format 1, as data/README.md describes it and "
-                           "`python -m training.sources` writes it")
-    build = Builder()
+    content, build = read_manifest(path), Builder()
     for r in content.get("reactions", ()):
-        names = [name for name in r["stoichiometry"] if name not in FREE]
-        if len(r["stoichiometry"]) == 1 or r.get("unit") is None:
+        if len(r["stoichiometry"]) == 1:
             continue
-        if unknown := [name for name in names if name not in content["species"]]:
-            raise InvalidInput(f"{path}, reaction {r['id']!r} needs species {unknown[0]!r}, which is not there: add it")
-        if r["unit"] not in ENERGY:
-            raise InvalidInput(f"{path}, reaction {r['id']!r} has the unit {r['unit']!r}, accepted are "
-                               f"{', '.join(ENERGY)}")
-        members = {name: content["species"][name] for name in names}
+        members = {name: content["species"][name] for name in r["stoichiometry"] if name not in FREE}
         own = {s.get("basis") for s in members.values()}
         if len(own) > 1:
             raise InvalidInput(f"{path}, reaction {r['id']!r}: its species have different bases: give all of them "
                                "one, or none")
         basis = own.pop() or chosen_basis(protocol, members.values())
         terms = [(_job(name, s, basis), r["stoichiometry"][name]) for name, s in members.items()]
-        build.add(r["id"], r["subset"], r.get("family") or family(members.values()), terms,
+        build.add(r["id"], r["subset"], family(members.values()), terms,
                   r["reference"] * (KCAL / ENERGY[r["unit"]]))
     if not build.entries:
         raise InvalidInput(f"{path} has no reaction to score: it needs one with a reference in {', '.join(ENERGY)}")

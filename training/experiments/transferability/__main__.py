@@ -12,11 +12,11 @@ from mlxc import zoo
 from mlxc.bench.published import publish
 from mlxc.bench.results import Results
 from mlxc.errors import InvalidInput, MlxcError
+from mlxc.manifest.species import Species
 from mlxc.progress import Progress
 from mlxc.workers import pool
 from training import features, member
 from training.checkpoint import identity
-from training.data import Species
 from training.experiments import transferability
 from training.experiments.transferability import report, selfconsistent, stored
 from training.experiments.transferability.arms import ARMS, SEEDS, Arm, config, dataset

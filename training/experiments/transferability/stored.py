@@ -9,11 +9,12 @@ from mlxc import files
 from mlxc.bench.protocol import STANDARD
 from mlxc.bench.sets import fractional
 from mlxc.bench.sets.reactions import TRAINED_ON
+from mlxc.manifest.fingerprint import Fingerprint, same
+from mlxc.manifest.species import Species
 from mlxc.units import EV, KCAL
 from mlxc.xc.functional import Learned
 from training import data, features, fit
-from training.data import Dataset, Species, Target
-from training.fingerprint import Fingerprint, same
+from training.data import Dataset, Target
 from training.leakage import CLOSED_SHELL
 from training.sources import reference
 

@@ -20,7 +20,7 @@ from pyscf.data.nist import BOHR
 
 
 class System(Protocol):
-    """What a fingerprint is taken of: `training.data.Species`."""
+    """What a fingerprint is taken of: `mlxc.manifest.species.Species`."""
 
     @property
     def key(self) -> str: ...

@@ -7,9 +7,10 @@ from typing import Any
 from pyscf.data.elements import ELEMENTS
 
 from mlxc.errors import InvalidInput
+from mlxc.manifest import balance, fingerprint
+from mlxc.manifest.species import Species, atoms_of, occupied
+from mlxc.suggest import refuse_unknown
 from mlxc.units import ENERGY
-from training import balance, fingerprint
-from training.data import Species, atoms_of, occupied, refuse_unknown
 
 #: Layout of the file; raised when a reader of the old one would go wrong.
 FORMAT = 1

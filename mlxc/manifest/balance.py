@@ -19,7 +19,7 @@ from fractions import Fraction
 from pyscf.data.elements import charge as nuclear_charge
 
 from mlxc.errors import InvalidInput
-from training.data import Species
+from mlxc.manifest.species import Species
 
 #: Largest deviation of a sum of coefficients from zero; coefficients such as 1/3 are rounded in a file.
 TOLERANCE = 1e-6
