@@ -24,9 +24,7 @@ from mlxc.errors import InvalidInput
 from mlxc.host.arrays import from_torch, host_threads, over_blocks, to_torch
 from mlxc.host.fitting import Fitting
 from mlxc.host.orbitals import Orbitals, occupied_orbitals, spin_matrices
-from mlxc.host.points import PAIR_NUMBERS, GridBlocks, significant
-
-__all__ = ["LocalExchange", "significant"]
+from mlxc.host.points import PAIR_NUMBERS, GridBlocks
 
 #: Grid points that one thread treats at a time.
 PIECE = 1024
@@ -84,7 +82,7 @@ class LocalExchange:
 
         Args:
             dm: (nao, nao) of a closed shell, or (2, nao, nao); with PySCF's orbitals tagged or without.
-            kept: points to compute, a boolean array of shape (n,) as `significant` makes it; the others get 0.
+            kept: points to compute, a boolean array of shape (n,) as `points.significant` makes it; the others get 0.
 
         Returns:
             Shape (2, n), Ha bohr⁻³, an array of the kind of ``dm``.

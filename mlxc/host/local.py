@@ -14,9 +14,10 @@ from torch import Tensor
 from mlxc.errors import InvalidInput
 from mlxc.host import seam
 from mlxc.host.arrays import CPU, free_memory, from_torch, host_threads, over_blocks, to_torch
-from mlxc.host.exchange import LocalExchange, significant
+from mlxc.host.exchange import LocalExchange
 from mlxc.host.fitting import auxiliary
 from mlxc.host.orbitals import Orbitals
+from mlxc.host.points import significant
 from mlxc.host.semilocal import add_columns, add_matrix, pair_density
 from mlxc.xc import pointwise
 

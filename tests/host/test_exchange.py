@@ -6,8 +6,9 @@ import torch
 from pyscf import dft, gto, lib, scf
 
 from mlxc.errors import InvalidDensity, InvalidInput, MemoryWarning, Unsupported
-from mlxc.host.exchange import LocalExchange, significant
+from mlxc.host.exchange import LocalExchange
 from mlxc.host.fitting import auxiliary, even_tempered
+from mlxc.host.points import significant
 from tests.host.support import WATER, direction, symmetric
 
 OMEGA = 0.3
