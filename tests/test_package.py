@@ -33,7 +33,7 @@ def test_the_wheel_holds_the_package_with_its_models_and_data_and_nothing_else(w
     files = [name for name in wheel.namelist() if ".dist-info/" not in name]
     expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mlxc").rglob("*.py")} | {"mlxc/py.typed"}
     expected |= {f"mlxc/zoo/models/{name}{end}" for name in zoo.names() for end in (".toml", ".safetensors")}
-    expected |= {f"mlxc/bench/data/{name}.json" for name in ("curves", "mini")}
+    expected |= {f"mlxc/bench/data/{name}.json" for name in ("curves", "mini", "splits")}
     assert set(files) == expected
 
 
