@@ -27,14 +27,13 @@ from mlxc.xc.functional import Learned
 from mlxc.zoo.store import KINDS
 from training import features, fit
 from training.device import CPU, HERE, Place, add_option, chosen
+from training.dispersion import NO_DISPERSION
 
 #: Kind, width and depth: those that ship, and one that is large.
 NETWORKS = (("rs", 8, 2), ("lh", 3, 1), ("lh", 64, 3))
 
 #: Points of a species, about those of an atom on level 2.
 POINTS = 12_000
-
-NO_D4 = {"s6": 0.0, "s8": 0.0, "s9": 0.0, "a1": 0.4, "a2": 5.0}
 
 
 def functional(kind: str, width: int, depth: int) -> Learned:
@@ -84,7 +83,7 @@ def speed(folder: Path) -> None:
     print("|---|---|---|---|---|---|---|")
     for kind, width, depth in NETWORKS:
         f = functional(kind, width, depth)
-        kept, streamed = (fit.prepare(f, species, folder, NO_D4, memory=memory) for memory in (4e9, 0))
+        kept, streamed = (fit.prepare(f, species, folder, NO_DISPERSION, memory=memory) for memory in (4e9, 0))
         cells = []
         for work in (lambda f=f, e=kept: fit.energies(f, e), lambda f=f, e=kept: fit.slopes(f, e)):
             with FlopCounterMode(display=False) as counted:
@@ -116,7 +115,7 @@ def compare(folder: Path, device: torch.device) -> None:
 
 def rates(f: Learned, species: list[Species], folder: Path, place: Place) -> list[float]:
     """Points per second through energies and slopes of what is kept at a place, and through slopes read from disk."""
-    kept, streamed = (fit.prepare(f, species, folder, NO_D4, memory=memory, place=place) for memory in (4e9, 0))
+    kept, streamed = (fit.prepare(f, species, folder, NO_DISPERSION, memory=memory, place=place) for memory in (4e9, 0))
     works = (lambda: fit.energies(f, kept), lambda: fit.slopes(f, kept), lambda: fit.slopes(f, streamed))
     return [len(species) * POINTS / seconds(work, place.device) for work in works]
 
@@ -125,7 +124,7 @@ def peak(count: int, folder: str, memory: float) -> None:
     """Prints the peak memory, in MB, of a process that computes the slopes of species."""
     f = functional("lh", 3, 1)
     species = made_up(count, Path(folder))
-    fit.slopes(f, fit.prepare(f, species, Path(folder), NO_D4, memory=memory))
+    fit.slopes(f, fit.prepare(f, species, Path(folder), NO_DISPERSION, memory=memory))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
