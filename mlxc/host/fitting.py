@@ -138,6 +138,17 @@ def _refuse(auxbasis, symbol: str):
                        f"use {', '.join(['the default auxbasis=None (even-tempered)', *others])}")
 
 
+def shell_blocks(mol: gto.Mole, limit: int) -> Iterator[tuple[int, int, slice]]:
+    """Ranges of shells with at most ``limit`` functions, but at least one shell, and the functions in them."""
+    offsets, first = mol.ao_loc, 0
+    while first < mol.nbas:
+        last = first + 1
+        while last < mol.nbas and offsets[last + 1] - offsets[first] <= limit:
+            last += 1
+        yield first, last, slice(int(offsets[first]), int(offsets[last]))
+        first = last
+
+
 class Fitting:
     """Integrals of density fitting in the short-range metric.
 
@@ -215,19 +226,13 @@ class Fitting:
 
     def _compute(self) -> Iterator[tuple[slice, Tensor]]:
         """(P|μν) packed to μ ≥ ν, by blocks of auxiliary shells of at most about 16 MB."""
-        first, limit = self.mol.nbas, max(1, 2**21 // self.nao**2)
-        offsets = self.auxmol.ao_loc
-        start = 0
-        while start < self.auxmol.nbas:
-            stop = start + 1
-            while stop < self.auxmol.nbas and offsets[stop + 1] - offsets[start] <= limit:
-                stop += 1
+        orbitals = self.mol.nbas
+        for first, last, part in shell_blocks(self.auxmol, 2**21 // self.nao**2):
             with self._pairs.with_short_range_coulomb(self.omega):
                 block = self._pairs.intor("int3c2e", aosym="s2ij",
-                                          shls_slice=(0, first, 0, first, first + start, first + stop))
-            block = np.ascontiguousarray(block.reshape(-1, offsets[stop] - offsets[start]).T)
-            yield slice(int(offsets[start]), int(offsets[stop])), torch.from_numpy(block).to(self.device)
-            start = stop
+                                          shls_slice=(0, orbitals, 0, orbitals, orbitals + first, orbitals + last))
+            block = np.ascontiguousarray(block.reshape(-1, part.stop - part.start).T)
+            yield part, torch.from_numpy(block).to(self.device)
 
     def half_transformed(self, orbitals: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """(P|μj) for orbitals of shape (nao, k): yields slices of P and tensors (p, nao, k)."""

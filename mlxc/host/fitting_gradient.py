@@ -4,14 +4,14 @@ A Gaussian depends on r − R, so that its derivative with respect to its nucleu
 all centres together changes no integral over two or three of them: what one centre gets follows from the others.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from pyscf import gto
 from torch import Tensor
 
-from mlxc.host.fitting import FLAT, Fitting
+from mlxc.host.fitting import FLAT, Fitting, shell_blocks
 
 #: Numbers in one block of three-centre integrals, for one direction (16 MB).
 BLOCK_NUMBERS = 2**21
@@ -46,7 +46,7 @@ def three_centre_gradient(fitting: Fitting, gamma: Callable[[slice], Tensor]) ->
     on_orbitals = torch.zeros(3, fitting.nao, dtype=torch.float64, device=fitting.device)
     on_auxiliary = torch.zeros(3, fitting.naux, dtype=torch.float64, device=fitting.device)
     both = mol + fitting.auxmol
-    for first, last, part in _blocks(fitting.auxmol, BLOCK_NUMBERS // fitting.nao**2):
+    for first, last, part in shell_blocks(fitting.auxmol, BLOCK_NUMBERS // fitting.nao**2):
         shells = (0, orbitals, 0, orbitals, orbitals + first, orbitals + last)
         with both.with_short_range_coulomb(fitting.omega):
             block = both.intor("int3c2e_ip1", comp=3, shls_slice=shells)  # (∇μ ν|Q), Fortran's order within
@@ -71,7 +71,7 @@ def metric_gradient(fitting: Fitting, weights: Tensor) -> Tensor:
     """
     aux, weights = fitting.auxmol, weights + weights.T
     found = torch.zeros(3, fitting.naux, dtype=torch.float64, device=fitting.device)
-    for first, last, part in _blocks(aux, BLOCK_NUMBERS // fitting.naux):
+    for first, last, part in shell_blocks(aux, BLOCK_NUMBERS // fitting.naux):
         with aux.with_short_range_coulomb(fitting.omega):
             block = aux.intor("int2c2e_ip1", comp=3, shls_slice=(first, last, 0, aux.nbas))
         found[:, part] = -(torch.from_numpy(block).to(fitting.device) * weights[part]).sum(2)
@@ -96,14 +96,3 @@ def potential_gradients(fitting: Fitting, coords: np.ndarray) -> Tensor:
         found -= points.intor("int1e_grids_ip", comp=3, grids=coords, shls_slice=shells)
     found /= (2 * FLAT / np.pi) ** 0.75
     return torch.from_numpy(np.ascontiguousarray(found[..., 0].swapaxes(1, 2))).to(fitting.device)
-
-
-def _blocks(mol: gto.Mole, limit: int) -> Iterator[tuple[int, int, slice]]:
-    """Ranges of shells with at most ``limit`` functions, but at least one shell, and the functions in them."""
-    offsets, first = mol.ao_loc, 0
-    while first < mol.nbas:
-        last = first + 1
-        while last < mol.nbas and offsets[last + 1] - offsets[first] <= limit:
-            last += 1
-        yield first, last, slice(int(offsets[first]), int(offsets[last]))
-        first = last
