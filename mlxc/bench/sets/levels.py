@@ -9,6 +9,7 @@ from mlxc.bench.entries import Builder, Set
 from mlxc.bench.jobs import Job
 from mlxc.bench.protocol import Protocol
 from mlxc.bench.sets.reactions import read
+from mlxc.manifest.species import atoms_of
 
 #: Bound anions: bond lengths (Å; angle in degrees for three atoms) and adiabatic electron affinities of what is left,
 #: eV, NIST Chemistry WebBook and C. Blondel et al. as collected by T. Andersen, doi:10.1063/1.556047.
@@ -47,7 +48,7 @@ def tabulated(path: Path, basis: str, heavy_atoms: int | None, **more) -> list[t
     content, found = read(path), []
     for e in content["entries"]:
         s = content["species"][e["species"]]
-        atoms = tuple((a[0], tuple(a[1:])) for a in s["atoms"])
+        atoms = atoms_of(s)
         job = Job(e["species"], atoms, s["charge"], s["spin"], basis, **more)
         small = heavy_atoms is None or sum(a[0] != "H" for a in atoms) <= heavy_atoms
         if small and max(nuclear_charge(a[0]) for a in atoms) <= LAST:

@@ -11,6 +11,7 @@ from mlxc.bench.protocol import Protocol
 from mlxc.errors import InvalidInput
 from mlxc.manifest import read as read_manifest
 from mlxc.manifest.balance import FREE
+from mlxc.manifest.species import atoms_of
 from mlxc.units import ENERGY, KCAL
 
 #: What the training set of mlxc's functionals shares with `benchmark.json`.
@@ -115,8 +116,7 @@ def family(members: Iterable[dict[str, Any]]) -> str:
 
 
 def _job(name: str, entry: dict[str, Any], basis: str) -> Job:
-    atoms = tuple((a[0], tuple(a[1:])) for a in entry["atoms"])
-    return Job(name, atoms, entry["charge"], entry["spin"], basis)
+    return Job(name, atoms_of(entry), entry["charge"], entry["spin"], basis)
 
 
 def read(path: Path) -> Any:
