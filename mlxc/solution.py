@@ -145,26 +145,33 @@ def stabilised(mf, follow_ups: int, grid_level: int | None = None) -> bool:
             curvature, turned = softest_rotation(mf)
         if curvature >= -FLAT or restart == follow_ups:
             break
-        before = _solution(mf)
+        before, steep = _solution(mf), curvature < -STEEP
         dm = mf.make_rdm1(turned(1.0), mf.mo_occ)
         mf.kernel(dm0=dm)
-        if curvature < -STEEP and before["e_tot"] - mf.e_tot < SOFT:
+        if steep and _gain(mf, before) < SOFT:
             _without_extrapolation(mf, dm)
-        if not mf.converged and mf.e_tot < before["e_tot"]:
+        if not mf.converged and _gain(mf, before) > 0:
             go_downhill(mf, mf.mo_coeff, mf.mo_occ)
-        gain = before["e_tot"] - mf.e_tot
-        if curvature < -STEEP and (not mf.converged or gain < SOFT) and not np.any(mf.mo_occ % 1):
+        if steep and not _left(mf, before) and not np.any(mf.mo_occ % 1):
             _set(mf, before)
             if (lower := _lower(mf, turned)) is not None:
                 mf.kernel(dm0=mf.make_rdm1(lower, mf.mo_occ))
-                if not mf.converged or before["e_tot"] - mf.e_tot < SOFT:
+                if not _left(mf, before):
                     go_downhill(mf, lower, before["mo_occ"])
-                gain = before["e_tot"] - mf.e_tot
-        if not mf.converged or gain < SOFT:
-            soft = bool(mf.converged and abs(gain) < SOFT and curvature >= -STEEP)
+        if not _left(mf, before):
+            soft = bool(mf.converged and abs(_gain(mf, before)) < SOFT and not steep)
             _set(mf, before)
             return soft
     return curvature >= -FLAT
+
+
+def _gain(mf, before: dict) -> float:
+    return before["e_tot"] - mf.e_tot
+
+
+def _left(mf, before: dict) -> bool:
+    """Whether an object has found a solution that is lower."""
+    return bool(mf.converged and _gain(mf, before) >= SOFT)
 
 
 def _lower(mf, turned: Callable[[float], np.ndarray]) -> np.ndarray | None:

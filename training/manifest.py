@@ -10,7 +10,7 @@ from mlxc.errors import InvalidInput
 from mlxc.manifest import checks, read
 from mlxc.manifest.balance import FREE, completed, content, needs_spin_change
 from mlxc.manifest.checks import FORMAT, HARTREE_FOCK
-from mlxc.manifest.species import Species
+from mlxc.manifest.species import Species, chosen_basis
 from mlxc.units import ENERGY
 from training.data import Dataset, Target
 
@@ -41,14 +41,17 @@ def dataset(found: dict[str, Any], basis: str, diffuse_basis: str) -> Dataset:
         species[key] = Species(key, s.atoms, s.n_alpha, s.n_beta, own)
         return key
 
+    def basis_of(names: Iterable[str]) -> str:
+        return chosen_basis((checks.species(name, entries[name]) for name in names), basis, diffuse_basis)
+
     for r in found.get("reactions", ()):
         names = [name for name in r["stoichiometry"] if name not in FREE]
-        chosen = _basis(names, entries, basis, diffuse_basis)
+        chosen = basis_of(names)
         terms = tuple((add(name, chosen), r["stoichiometry"][name]) for name in names)
         reference = None if r["reference"] == HARTREE_FOCK else r["reference"] / ENERGY[r["unit"]]
         targets.append(Target(r["id"], r["subset"], terms, reference))
     for point in found.get("fractional", ()):
-        chosen = _basis([point["nuclei"], *point["between"]], entries, basis, diffuse_basis)
+        chosen = basis_of([point["nuclei"], *point["between"]])
         middle = add(point.get("name", point["id"]), chosen, checks.point_entry(point, entries))
         ends = tuple((add(name, chosen), -weight) for name, weight in point["between"].items())
         targets.append(Target(point["id"], point["subset"], ((middle, 1.0), *ends), 0.0))
@@ -93,12 +96,6 @@ def _point(t: Target, species: dict[str, Species]) -> dict[str, Any]:
                            "all that a manifest can say of fractions: leave it out")
     return {"name": key, "nuclei": nuclei[0], "n_alpha": middle.n_alpha, "n_beta": middle.n_beta,
             "between": {other: -weight for other, weight in ends}}
-
-
-def _basis(names: Iterable[str], entries: dict, basis: str, diffuse_basis: str) -> str:
-    """One basis per reaction, the diffuse one where an anion or a one-electron species takes part."""
-    members = [checks.species(name, entries[name]) for name in names]
-    return diffuse_basis if any(s.charge < 0 or s.electrons == 1 for s in members) else basis
 
 
 def _text(found: dict[str, Any]) -> str:

@@ -81,7 +81,7 @@ def content(results: Results, names: Sequence[str] = (), sets: Sequence[str] = (
             say(f"left out of {s.name}: {', '.join(none)}, without any value there")
             columns = [c for c in columns if c.method not in none]
         if s.held_back and (seen := [c.method for c in columns if methods[c.method]["train_on_test"]]):
-            say(f"left out of {s.name}: {', '.join(seen)}, trained on the test, so that errors there say nothing")
+            say(_left_out(s, seen))
             columns = [c for c in columns if c.method not in seen]
         if columns:
             found += _sections(s, columns, {name: m["spread_scale"] for name, m in methods.items()})
@@ -157,7 +157,7 @@ def compare(one: Path, two: Path) -> str:
             continue
         for method in shared:
             if s.held_back and method in seen:
-                lines.append(f"left out of {name}: {method}, trained on the test, so that errors there say nothing")
+                lines.append(_left_out(s, [method]))
                 continue
             first, second = metrics.column(a, method, s), metrics.column(b, method, other)
             both = [e for e in s.entries if e.id in first.errors and e.id in second.errors and not e.trained]
@@ -171,6 +171,10 @@ def compare(one: Path, two: Path) -> str:
         raise InvalidInput(f"{one} and {two} have no set and functional in common: nothing to compare")
     table = Table(("mean absolute error", "n", "A", "B", "B − A", "largest change"), tuple(rows))
     return "\n".join([*lines, "", table.markdown()])
+
+
+def _left_out(s: Set, seen: list[str]) -> str:
+    return f"left out of {s.name}: {', '.join(seen)}, trained on the test, so that errors there say nothing"
 
 
 def summary(results: Results, method: str, s: Set) -> dict[str, float]:

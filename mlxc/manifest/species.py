@@ -1,5 +1,6 @@
 """Nuclei at fixed places with some number of electrons of each spin."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyscf.data.elements import charge as nuclear_charge
@@ -40,3 +41,8 @@ def occupied(key: str, atoms: tuple, charge: float, spin: float, basis: str) -> 
 def atoms_of(entry: dict) -> tuple:
     """((symbol, (x, y, z)), …) of an entry with ``atoms`` = [[symbol, x, y, z], …]."""
     return tuple((a[0], tuple(a[1:])) for a in entry["atoms"])
+
+
+def chosen_basis(members: Iterable[Species], basis: str, diffuse_basis: str) -> str:
+    """One basis per reaction, the diffuse one where an anion or a one-electron species takes part."""
+    return diffuse_basis if any(s.charge < 0 or s.electrons == 1 for s in members) else basis

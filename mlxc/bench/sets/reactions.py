@@ -9,9 +9,10 @@ from mlxc.bench.entries import Builder, Set
 from mlxc.bench.jobs import Job
 from mlxc.bench.protocol import Protocol
 from mlxc.errors import InvalidInput
+from mlxc.manifest import checks
 from mlxc.manifest import read as read_manifest
 from mlxc.manifest.balance import FREE
-from mlxc.manifest.species import atoms_of
+from mlxc.manifest.species import atoms_of, chosen_basis
 from mlxc.units import ENERGY, KCAL
 
 #: What the training set of mlxc's functionals shares with `benchmark.json`.
@@ -61,7 +62,7 @@ def of_file(protocol: Protocol, path: Path, ids: Iterable[str] | None, name: str
         if kept is not None and r["id"] not in kept:
             continue
         members = {key: content["species"][key] for key in r["stoichiometry"]}
-        basis = chosen_basis(protocol, members.values())
+        basis = _basis(protocol, members.values())
         terms = [(_job(s["canonical"], s, basis), r["stoichiometry"][key]) for key, s in members.items()]
         related = bool(r.get("n_families_in_train")) or any(s["canonical"] in SHARED for s in members.values())
         build.add(r["id"], r["subset"], r["cls"], terms, r["reference"], related=related,
@@ -84,7 +85,7 @@ def manifest(protocol: Protocol, path: Path) -> Set:
         if len(own) > 1:
             raise InvalidInput(f"{path}, reaction {r['id']!r}: its species have different bases: give all of them "
                                "one, or none")
-        basis = own.pop() or chosen_basis(protocol, members.values())
+        basis = own.pop() or _basis(protocol, members.values())
         terms = [(_job(name, s, basis), r["stoichiometry"][name]) for name, s in members.items()]
         build.add(r["id"], r["subset"], family(members.values()), terms,
                   r["reference"] * (KCAL / ENERGY[r["unit"]]))
@@ -98,12 +99,6 @@ def mini(protocol: Protocol, data: Path | None = None) -> Set:
     return manifest(protocol, MINI)
 
 
-def chosen_basis(protocol: Protocol, members: Iterable[dict[str, Any]]) -> str:
-    """One basis per reaction, the diffuse one where an anion or a one-electron species takes part."""
-    jobs = [_job("", s, "") for s in members]
-    return protocol.diffuse_basis if any(j.charge < 0 or j.n_electrons == 1 for j in jobs) else protocol.basis
-
-
 def family(members: Iterable[dict[str, Any]]) -> str:
     """ions where a molecule has a charge, atoms where only atoms do, radicals where a shell is open, else molecules."""
     members = list(members)
@@ -113,6 +108,10 @@ def family(members: Iterable[dict[str, Any]]) -> str:
     if any(s["charge"] for s in members):
         return "ions" if molecules else "atoms"
     return "radicals" if any(s["spin"] for s in molecules) else "molecules"
+
+
+def _basis(protocol: Protocol, members: Iterable[dict[str, Any]]) -> str:
+    return chosen_basis((checks.species("", s) for s in members), protocol.basis, protocol.diffuse_basis)
 
 
 def _job(name: str, entry: dict[str, Any], basis: str) -> Job:
