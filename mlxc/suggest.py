@@ -8,8 +8,9 @@ from mlxc.errors import InvalidInput
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean NAME?` for the closest known name, a full stop where none is close."""
-    closest = get_close_matches(word.lower(), [name.lower() for name in known], n=1, cutoff=0.5)
-    return f"; did you mean {closest[0]}?" if closest else "."
+    names = {name.lower(): name for name in known}
+    closest = get_close_matches(word.lower(), names, n=1, cutoff=0.5)
+    return f"; did you mean {names[closest[0]]}?" if closest else "."
 
 
 def refuse_unknown(found: Iterable[str], known: Iterable[str], where: str, what: str) -> None:

@@ -242,7 +242,7 @@ def test_a_damaged_model_has_its_own_exit_code(mlxc_run, card_path, command):
     (["none.xyz"], "none.xyz does not exist"),
     (["--atom", "O 0 0"], "is not an atom"),
     (["--atom", "Qq 0 0 0"], "'Qq' is not an element"),
-    ([*OH, "--xc", "b3lpy"], "unknown functional 'b3lpy'; did you mean b3lyp?"),
+    ([*OH, "--xc", "b3lpy"], "unknown functional 'b3lpy'; did you mean B3LYP?"),
     ([*OH, "--xc", ""], "functional '' names no functional"),
     ([*OH, "--xc", ","], "functional ',' names no functional"),
     ([*OH, "--xc", "mlxc_rs-d4"], "give a functional's name alone, and --disp for D4"),

@@ -22,6 +22,7 @@
 | ensemble: members, scatter | 1, 1 | functionals of which it is the mean; scatter of their weights |
 | ensemble: variants | none | tables of [network], [tolerance] and [weight] for members in turn: `training.ensemble` |
 | tolerance, weight: a group of targets | none, 1 | where the loss turns linear, kcal/mol, and weight: `training.loss` |
+| factor: a beginning of ids | 1 | of their tolerance: `training.loss` |
 | penalty: a constraint | none | tolerance of a soft constraint, key of `training.loss.PENALTIES` |
 | data | | what is trained on, `training.data` |
 | features | | how the densities are made, `training.record.Settings` |
@@ -49,6 +50,7 @@ SECTIONS: dict[str, dict[str, type] | None] = {
             "memory_gb": float, "mixed_precision": bool, "resample": int, "scatter": float},
     "ensemble": {"members": int, "scatter": float, "variants": list},
     "tolerance": None,
+    "factor": None,
     "weight": None,
     "penalty": None,
     "data": None,

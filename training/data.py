@@ -23,7 +23,7 @@ from typing import Any
 from mlxc.errors import InvalidInput
 from mlxc.manifest.fingerprint import Fingerprint, same
 from mlxc.manifest.species import Species, atoms_of
-from mlxc.suggest import refuse_unknown
+from mlxc.suggest import did_you_mean, refuse_unknown
 
 #: Basis of closed-shell molecules and their atoms, and of ions and one-electron systems.
 BASIS, DIFFUSE_BASIS = "def2-tzvpd", "aug-cc-pvtz"
@@ -101,7 +101,8 @@ def from_config(config: dict, folder: Path | None = None, log=print) -> Dataset:
         log: receives what was left out.
 
     Raises:
-        InvalidInput: an unknown key or source, a file that is missing or wrong, a species of the test split.
+        InvalidInput: an unknown key or source, a key of [factor] that no target begins with, a file that is missing
+            or wrong, a species of the test split.
     """
     from training import leakage, manifest  # they and the sources build on this module
     from training.sources import SOURCES
@@ -118,6 +119,10 @@ def from_config(config: dict, folder: Path | None = None, log=print) -> Dataset:
     if not dataset.targets:
         raise InvalidInput(f"config, [data]: nothing to train on; name sources ({', '.join(SOURCES)}) or manifests")
     dataset = without_held_out_ions(dataset, log)
+    for key in config.get("factor", {}):
+        if not any(t.id.startswith(key) for t in dataset.targets):
+            raise InvalidInput(f"config, [factor] {key}: no target's id begins with that"
+                               f"{did_you_mean(key, [t.id for t in dataset.targets])}")
     return replace(dataset, leakage=leakage.check(dataset, folder, options["train_on_test"]))
 
 

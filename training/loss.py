@@ -4,8 +4,9 @@
 
 λ is the config's ``ridge``, θ_0 the start. What r is depends on the target's group; a group's tolerance σ (kcal/mol,
 section [tolerance]) is the error at which its loss turns from quadratic to linear, its weight w (section [weight]) is 1
-by default. The terms of section [penalty] are residuals of the functional itself, for constraints that do not hold by
-construction: those that ``relaxed`` in [network] names are soft with a penalty, and off without.
+by default. Single targets have σ times their factor of section [factor]. The terms of section [penalty] are residuals
+of the functional itself, for constraints that do not hold by construction: those that ``relaxed`` in [network] names
+are soft with a penalty, and off without.
 
 | group | r |
 |---|---|
@@ -19,7 +20,7 @@ construction: those that ``relaxed`` in [network] names are soft with a penalty,
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,20 +168,21 @@ class Scale:
 
 
 def scale(targets: Sequence[Target], config: Mapping) -> Scale:
-    """What the sections [tolerance], [weight] and [penalty] of a configuration say of the targets.
+    """What the sections [tolerance], [factor], [weight] and [penalty] of a configuration say of the targets.
 
     ``resample`` in [fit] is the seed of random factors of the weights, ``scatter`` their relative width.
 
     Raises:
         InvalidInput: a group without tolerance, a tolerance that is not positive, an unknown group or penalty.
     """
-    tolerance, weight, penalty = (dict(config.get(name, {})) for name in ("tolerance", "weight", "penalty"))
+    tolerance, factor, weight, penalty = (dict(config.get(name, {}))
+                                          for name in ("tolerance", "factor", "weight", "penalty"))
     groups = {t.group for t in targets}
     for group in sorted(groups - tolerance.keys()):
         raise InvalidInput(f"[tolerance] has no {group}, which {sum(t.group == group for t in targets)} targets "
                            f"belong to; it has {', '.join(tolerance)}{did_you_mean(group, tolerance)}")
-    for section, table, known in (("tolerance", tolerance, None), ("weight", weight, tolerance),
-                                  ("penalty", penalty, PENALTIES)):
+    for section, table, known in (("tolerance", tolerance, None), ("factor", factor, None),
+                                  ("weight", weight, tolerance), ("penalty", penalty, PENALTIES)):
         for name, value in table.items():
             if known is not None and name not in known:
                 raise InvalidInput(f"[{section}] {name} is unknown; there are {', '.join(known)}"
@@ -190,7 +192,13 @@ def scale(targets: Sequence[Target], config: Mapping) -> Scale:
     weights = np.array([float(weight.get(t.group, 1.0)) for t in targets])
     if "resample" in config.get("fit", {}):
         weights = weights * resampled(len(targets), config["fit"]["resample"], config["fit"].get("scatter", 1.0))
-    return Scale(np.array([TERMS.get(t.group, reaction)(t, tolerance[t.group]) for t in targets]), weights, penalty)
+    sigma = [TERMS.get(t.group, reaction)(t, tolerance[t.group]) * factor.get(named(t, factor), 1.0) for t in targets]
+    return Scale(np.array(sigma), weights, penalty)
+
+
+def named(target: Target, factor: Iterable[str]) -> str | None:
+    """The key of [factor] that is meant for a target: the longest with which its id begins."""
+    return max((key for key in factor if target.id.startswith(key)), key=len, default=None)
 
 
 def resampled(count: int, seed: int, scatter: float = 1.0) -> np.ndarray:

@@ -54,7 +54,7 @@ def card(config: Mapping, functional: Learned, dataset: Dataset, used: Sequence[
             "tolerance_kcal": config["tolerance"],
             "fit": config["fit"],
             "features": asdict(settings) | {"omegas": list(settings.omegas)},
-        } | {name: config[name] for name in ("weight", "penalty") if name in config}
+        } | {name: config[name] for name in ("factor", "weight", "penalty") if name in config}
         | ({"variants": variants} if (variants := config.get("ensemble", {}).get("variants")) else {})
         | ({"leakage": dataset.leakage} if dataset.leakage else {}),
     }

@@ -69,11 +69,22 @@ def test_curvatures_keep_lines_apart_and_leave_other_groups_alone():
     ({"tolerance": {"odd": 1.0, "even": 0}}, r"\[tolerance\] even is 0, expected a positive number"),
     ({"tolerance": {"odd": 1.0, "even": float("nan")}}, r"even is nan, expected a positive number"),
     ({"weight": {"even": "2"}}, r"\[weight\] even is '2', expected a positive number"),
+    ({"factor": {"1": -1}}, r"\[factor\] 1 is -1, expected a positive number"),
 ])
 def test_groups_that_do_not_fit_are_named(config, reason):
     targets = [Target(str(i), ("even", "odd")[i % 2], (), 0.0) for i in range(12)]
     with pytest.raises(InvalidInput, match=reason):
         loss.scale(targets, toy.CONFIG | config)
+
+
+def test_a_factor_is_of_the_tolerance_of_targets_whose_ids_begin_so():
+    """The longest beginning counts, in every group; what begins otherwise keeps its group's tolerance."""
+    targets = [Target(name, group, (), 0.0) for name, group in (
+        ("N_cation_0.5", "even"), ("N_anion_0.5", "even"), ("N_", "odd"), ("Na_cation_0.5", "even"))]
+    config = toy.CONFIG | {"tolerance": {"even": 6.0, "odd": 2.0}}
+    found = loss.scale(targets, config | {"factor": {"N_": 0.5, "N_cation": 0.25}})
+    assert found.tolerance == pytest.approx([1.5, 3.0, 1.0, 6.0]) and (found.weight == 1).all()
+    assert loss.scale(targets, config).tolerance == pytest.approx([6.0, 6.0, 2.0, 6.0])
 
 
 def test_a_weight_counts_a_group_as_often():

@@ -105,7 +105,7 @@ def test_a_damaged_checkout_is_named(checkout, name, text, message):
 def test_what_is_no_checkout_is_refused(checkout, tmp_path):
     with pytest.raises(InvalidInput, match="is no checkout of GMTKN55: expected one folder per subset"):
         gmtkn55.content(checkout / "EA")
-    with pytest.raises(InvalidInput, match="unknown subset 'BHRD'; did you mean bhrc"):
+    with pytest.raises(InvalidInput, match="unknown subset 'BHRD'; did you mean BHRC"):
         gmtkn55.content(checkout, ["BHRD"])
 
 

@@ -193,7 +193,7 @@ def test_the_card_says_what_the_training_set_shares_with_the_test():
 
 @pytest.mark.parametrize("target, reason", [
     (Target("R7", "atomisation", (("H2", -1), ("H_", 2)), 0.1),
-     r"target R7 of group atomisation needs species H_, which is not among .* did you mean h\?"),
+     r"target R7 of group atomisation needs species H_, which is not among .* did you mean H\?"),
     (Target("R8", "atomisation", (("H2", -1), ("H", 2)), float("nan")), r"target R8 .* has the reference nan"),
     (Target("R9", "barrier", (("H2", -1), ("H", 2)), 0.1), r"\[tolerance\] has no barrier, which 1 targets"),
 ])
