@@ -20,7 +20,7 @@
 | fit: memory_gb | 4 | what grid points may take in main memory; the rest is read from disk |
 | fit: mixed_precision | false | whether the networks are evaluated in single precision |
 | ensemble: members, scatter | 1, 1 | functionals of which it is the mean; scatter of their weights |
-| ensemble: variants | none | tables of [network], [tolerance] and [weight] for members in turn: `training.ensemble` |
+| ensemble: variants | none | tables of [network], [tolerance], [factor], [weight] for members, `training.ensemble` |
 | tolerance, weight: a group of targets | none, 1 | where the loss turns linear, kcal/mol, and weight: `training.loss` |
 | factor: a beginning of ids | 1 | of their tolerance: `training.loss` |
 | penalty: a constraint | none | tolerance of a soft constraint, key of `training.loss.PENALTIES` |
@@ -70,8 +70,8 @@ REQUIRED = {"model": ("name", "version", "kind", "description", "data"), "exchan
 #: Keys of [exchange] that each kind of functional has, its ω first.
 EXCHANGE = {"rs": ("omega", "sr_fraction"), "lh": ("local_omega", "b_max")}
 
-#: What members of an ensemble may differ in: keys of sections, all groups of targets where empty.
-VARIED: dict[str, tuple[str, ...]] = {"network": SEEN, "tolerance": (), "weight": ()}
+#: What members of an ensemble may differ in: keys of sections, all groups of targets where empty, any where None.
+VARIED: dict[str, tuple[str, ...] | None] = {"network": SEEN, "tolerance": (), "factor": None, "weight": ()}
 
 #: Keys of [fit] that a method needs.
 METHODS: dict[str, tuple[str, ...]] = {"gauss_newton": (), "adam": ("batch", "rate")}
@@ -148,7 +148,7 @@ def _check_variants(config: dict[str, Any]) -> None:
         for section, keys in variant.items():
             if section not in VARIED:
                 raise InvalidInput(f"{where} has [{section}]; members vary in {', '.join(VARIED)}")
-            known = VARIED[section] or tuple(config["tolerance"])
+            known = keys if VARIED[section] is None else VARIED[section] or tuple(config["tolerance"])
             if unknown := [key for key in keys if key not in known]:
                 raise InvalidInput(f"{where}: [{section}] {unknown[0]}; members vary in {', '.join(known)}"
                                    f"{did_you_mean(unknown[0], known)}")

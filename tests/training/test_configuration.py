@@ -78,7 +78,7 @@ def test_what_would_end_the_fit_after_its_densities_is_refused_before(change, re
 @pytest.mark.parametrize("variant, reason", [
     ("fractional", r": 'fractional', expected sections such as tolerance"),
     ({"tolerance": 3.0}, r": .*expected sections such as"),
-    ({"exchange": {"b_max": 1.0}}, r" has \[exchange\]; members vary in network, tolerance, weight"),
+    ({"exchange": {"b_max": 1.0}}, r" has \[exchange\]; members vary in network, tolerance, factor, weight"),
     ({"network": {"width": 5}}, r": \[network\] width; members vary in zeta2, hole"),
     ({"network": {"zeta": True}}, r": \[network\] zeta; members vary in zeta2, hole; did you mean zeta2\?"),
     ({"network": {"zeta2": 1}}, r": \[network\] zeta2 is 1, expected true or false"),

@@ -236,6 +236,8 @@ def test_ions_and_fractions_of_held_out_elements_are_dropped_whoever_offers_them
     ({"data": {"sources": ["molecules"]}}, "this source reads files: say where with --data"),
     ({"data": {"sources": ["one_electron"]}, "factor": {"H2+_1": 0.5, "h3_2+": 0.5}},
      r"\[factor\] h3_2\+: no target's id begins with that; did you mean H3_2\+_1\?"),
+    ({"data": {"sources": ["one_electron"]}, "ensemble": {"variants": [{}, {"factor": {"h3_2+": 0.5}}]}},
+     r"\[factor\] h3_2\+: no target's id begins with that; did you mean H3_2\+_1\?"),
 ])
 def test_config_errors_say_what_to_do(config, message):
     with pytest.raises(InvalidInput, match=message):

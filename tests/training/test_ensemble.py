@@ -82,6 +82,13 @@ def test_members_take_turns_with_the_variants(various, records):
     assert not whole.networks["opposite_spin"].hidden[0].weight[1, :, 3].any()
 
 
+def test_the_factors_of_a_variant_add_to_those_of_all():
+    found = config(2) | {"factor": {"a": 0.5, "b": 0.5}}
+    found["ensemble"]["variants"] = [{"factor": {"a": 0.25, "ab": 0.1}}]
+    own = [ensemble.member_config(configuration.checked(found), m)["factor"] for m in range(2)]
+    assert own == [{"a": 0.5, "b": 0.5}, {"a": 0.25, "b": 0.5, "ab": 0.1}]
+
+
 def test_they_go_on_with_what_they_saw(various, records):
     found, whole = various
     again = ensemble.fitted(found, DATASET, records, TINY, begin=whole, log=lambda _: None)[0]
