@@ -88,7 +88,7 @@ def _rows(entries: Sequence[Entry], columns: Sequence[Column]) -> list[tuple[str
     for name, mean, sensible in (("mean over subsets", metrics.mean_over_subsets, any(e.reference for e in entries)),
                                  ("weighted as in WTMAD-2", metrics.weighted, all(e.reference for e in entries))):
         if several and sensible:
-            rows.append((name, "", *(f"{mean(c.errors, entries):.2f}" for c in columns)))
+            rows.append((name, "", *(_number(mean(c.errors, entries), entries, columns) for c in columns)))
     if all(e.quantity in metrics.FLOORS for e in entries):
         rows.append(("relative errors, RMS %", "", *(f"{metrics.relative(c.errors, entries):.1f}" for c in columns)))
     rows.append(("SCF not converged", str(len(entries)),
@@ -106,9 +106,10 @@ def worst_cases(entries: Sequence[Entry], columns: Sequence[Column]) -> Table:
 
 
 def _number(value: float, entries: Sequence[Entry], columns: Sequence[Column], sign: str = "") -> str:
-    """With two decimals, or four where all errors are small."""
+    """With two decimals, three of dipoles and polarisabilities, or four where all errors are small."""
     small = all(abs(c.errors[e.id]) < 0.1 for c in columns for e in entries)
-    return f"{value:{sign}.{4 if small else 2}f}"
+    decimals = 4 if small else 3 if entries[0].quantity in metrics.FLOORS else 2
+    return f"{value:{sign}.{decimals}f}"
 
 
 def differences(s: Set, columns: Sequence[Column]) -> Section | None:
@@ -121,7 +122,8 @@ def differences(s: Set, columns: Sequence[Column]) -> Section | None:
     for c in others:
         low, high = metrics.interval(first.errors, c.errors, entries)
         change = metrics.mean_absolute(first.errors, entries) - metrics.mean_absolute(c.errors, entries)
-        rows.append((f"{first.method} − {c.method}", f"{change:+.2f}", f"{low:+.2f} to {high:+.2f}"))
+        change, low, high = (_number(value, entries, columns, "+") for value in (change, low, high))
+        rows.append((f"{first.method} − {c.method}", change, f"{low} to {high}"))
     table = Table((f"mean absolute error, {entries[0].unit}", "difference", "95 % (entries resampled)"), tuple(rows))
     return Section(f"{s.name}: is the difference real?", (), (table,))
 

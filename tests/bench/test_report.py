@@ -114,6 +114,16 @@ def test_properties_have_a_row_of_relative_errors(quantity, unit, expected):
     assert rows(section.tables[0])["relative errors, RMS %"] == ("", expected)
 
 
+@pytest.mark.parametrize("quantity,unit,error,expected", [
+    ("energy", "kcal/mol", 0.5, "0.50 (+0.50)"), ("energy", "kcal/mol", 0.05, "0.0500 (+0.0500)"),
+    ("dipole", "D", 0.5, "0.500 (+0.500)"), ("dipole", "D", 0.05, "0.0500 (+0.0500)")])
+def test_errors_have_the_decimals_that_tell_them_apart(quantity, unit, error, expected):
+    build = Builder()
+    build.add("one", "sub", "molecules", [(job("one"), 1)], 0.5, unit=unit, quantity=quantity)
+    section = sections.of_set(build.finished("s", "Of one"), [metrics.Column("a", {"one": error}, (), (), (), {})])
+    assert rows(section.tables[0])["all"] == ("1", expected)
+
+
 def test_a_functional_looks_the_same_in_every_picture():
     """Whatever stands beside it; others have what is left, and no two are alike."""
     some = figures.styles(["pbe", "mine", "mlxc_lh"])
