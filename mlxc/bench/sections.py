@@ -122,8 +122,8 @@ def differences(s: Set, columns: Sequence[Column]) -> Section | None:
     for c in others:
         low, high = metrics.interval(first.errors, c.errors, entries)
         change = metrics.mean_absolute(first.errors, entries) - metrics.mean_absolute(c.errors, entries)
-        change, low, high = (_number(value, entries, columns, "+") for value in (change, low, high))
-        rows.append((f"{first.method} − {c.method}", change, f"{low} to {high}"))
+        told = [_number(value, entries, columns, "+") for value in (change, low, high)]
+        rows.append((f"{first.method} − {c.method}", told[0], f"{told[1]} to {told[2]}"))
     table = Table((f"mean absolute error, {entries[0].unit}", "difference", "95 % (entries resampled)"), tuple(rows))
     return Section(f"{s.name}: is the difference real?", (), (table,))
 

@@ -249,6 +249,7 @@ def test_tables_of_properties(tmp_path, name, files, quantity):
     small, whole = sets.load(f"{name},{name}:all", STANDARD, tmp_path)
     assert (len(small.entries), len(whole.entries)) == (len(files), 2 * len(files))
     assert {e.quantity for e in small.entries} == {quantity} and small.entries[0].reference == 1.85
+    assert small.entries[0].id == ("1" if name == "ionisation" else "w")
     assert all(j.polarizability == (name == "polarizabilities") for j in small.jobs.values())
 
 
