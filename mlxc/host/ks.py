@@ -163,7 +163,7 @@ def require_result(mf, what: str):
         what: what needs the calculation.
 
     Raises:
-        InvalidInput: it never ran, did not converge, or ``mf.xc`` or the atoms' positions were changed since.
+        InvalidInput: it never ran, did not converge, or ``mf.xc`` or the molecule was changed since.
     """
     if mf.mo_coeff is None or not mf.converged:
         raise InvalidInput(f"{what}: mf has no converged energy: run mf.kernel() first, with more cycles "
@@ -171,14 +171,19 @@ def require_result(mf, what: str):
     ran = getattr(mf, "_of", None)
     if ran is None:  # Hartree–Fock, or orbitals from a file
         return
-    (xc, places), (xc_now, places_now) = ran, _of(mf)
+    (xc, system, places), (xc_now, system_now, places_now) = ran, _of(mf)
     if xc != xc_now:
         raise InvalidInput(f"{what}: mf was calculated with xc = {xc!r}, and mf.xc is {xc_now!r} now: run mf.kernel() "
                            "again")
+    if system != system_now:
+        raise InvalidInput(f"{what}: elements, basis, charge or spin of mf.mol are not those of the calculation: run "
+                           "mf.kernel() again")
     if places != places_now:
         raise InvalidInput(f"{what}: the atoms are not where they were in the calculation: run mf.kernel() again")
 
 
-def _of(mf) -> tuple[str, bytes]:
-    """What a calculation is of: the functional's name, and where the atoms are."""
-    return str(mf.xc).strip().lower(), mf.mol.atom_coords().tobytes()
+def _of(mf) -> tuple[str, str, bytes]:
+    """What a calculation is of: the functional's name, the molecule, and where its atoms are."""
+    mol = mf.mol
+    system = repr((mol.elements, mol.charge, mol.spin, mol._basis))
+    return str(mf.xc).strip().lower(), system, mol.atom_coords().tobytes()

@@ -45,6 +45,15 @@ def test_polarizability_of_another_functional_or_geometry_is_refused(xc, lh, hyd
         polarizability(mf)
 
 
+@pytest.mark.parametrize("change", [{"charge": 2}, {"basis": "sto-3g"}])
+def test_polarizability_of_another_molecule_is_refused(xc, hydrogen, change):
+    mf = converged(dft.RKS(hydrogen, xc=xc))
+    other = hydrogen.copy()
+    mf.reset(other.build(False, False, **change))
+    with pytest.raises(InvalidInput, match="elements, basis, charge or spin of mf.mol are not those"):
+        polarizability(mf)
+
+
 def test_polarizability_of_other_functionals(xc, hydrogen):
     restricted = converged(dft.RKS(hydrogen, xc=xc))
     unrestricted = converged(dft.UKS(hydrogen, xc=xc))
