@@ -70,7 +70,8 @@ REQUIRED = {"model": ("name", "version", "kind", "description", "data"), "exchan
 #: Keys of [exchange] that each kind of functional has, its ω first.
 EXCHANGE = {"rs": ("omega", "sr_fraction"), "lh": ("local_omega", "b_max")}
 
-#: What members of an ensemble may differ in: keys of sections, all groups of targets where empty, any where None.
+#: What members of an ensemble may differ in: keys of sections, all groups of targets where empty; None of
+#: [factor], whose beginnings of ids are checked where the targets are known (`training.data`).
 VARIED: dict[str, tuple[str, ...] | None] = {"network": SEEN, "tolerance": (), "factor": None, "weight": ()}
 
 #: Keys of [fit] that a method needs.
@@ -148,7 +149,9 @@ def _check_variants(config: dict[str, Any]) -> None:
         for section, keys in variant.items():
             if section not in VARIED:
                 raise InvalidInput(f"{where} has [{section}]; members vary in {', '.join(VARIED)}")
-            known = keys if VARIED[section] is None else VARIED[section] or tuple(config["tolerance"])
+            if VARIED[section] is None:
+                continue
+            known = VARIED[section] or tuple(config["tolerance"])
             if unknown := [key for key in keys if key not in known]:
                 raise InvalidInput(f"{where}: [{section}] {unknown[0]}; members vary in {', '.join(known)}"
                                    f"{did_you_mean(unknown[0], known)}")

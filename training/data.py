@@ -119,11 +119,11 @@ def from_config(config: dict, folder: Path | None = None, log=print) -> Dataset:
     if not dataset.targets:
         raise InvalidInput(f"config, [data]: nothing to train on; name sources ({', '.join(SOURCES)}) or manifests")
     dataset = without_held_out_ions(dataset, log)
-    for part in (config, *config.get("ensemble", {}).get("variants", [])):
-        for key in part.get("factor", {}):
-            if not any(t.id.startswith(key) for t in dataset.targets):
-                raise InvalidInput(f"config, [factor] {key}: no target's id begins with that"
-                                   f"{did_you_mean(key, [t.id for t in dataset.targets])}")
+    variants = config.get("ensemble", {}).get("variants", [])
+    for key in (key for part in (config, *variants) for key in part.get("factor", {})):
+        if not any(t.id.startswith(key) for t in dataset.targets):
+            raise InvalidInput(f"config, [factor] {key}: no target's id begins with that"
+                               f"{did_you_mean(key, [t.id for t in dataset.targets])}")
     return replace(dataset, leakage=leakage.check(dataset, folder, options["train_on_test"]))
 
 

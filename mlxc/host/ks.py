@@ -141,7 +141,8 @@ def install():
 def start(original, mf, *args, **kwargs):
     """Warns of elements, charges and spins that the functional was not trained on; ghost atoms do not count.
 
-    What an earlier calculation with another functional or geometry left is forgotten, and this one's are noted.
+    An earlier calculation's dispersion is forgotten, and what this one is of is noted. Integrals and grids of a molecule
+    that was changed in place are PySCF's to forget: `mf.reset()`.
     """
     entry = seam.asked_for(mf.xc)
     if entry is not None:
@@ -156,7 +157,7 @@ def start(original, mf, *args, **kwargs):
 
 
 def require_result(mf, what: str):
-    """Refuses an object without a converged calculation of its functional and geometry.
+    """Refuses an object without a converged calculation of its functional and molecule.
 
     Args:
         mf: a mean-field object.
