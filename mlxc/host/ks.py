@@ -141,8 +141,8 @@ def install():
 def start(original, mf, *args, **kwargs):
     """Warns of elements, charges and spins that the functional was not trained on; ghost atoms do not count.
 
-    An earlier calculation's dispersion is forgotten, and what this one is of is noted. Integrals and grids of a molecule
-    that was changed in place are PySCF's to forget: `mf.reset()`.
+    An earlier calculation's dispersion is forgotten, and what this one is of is noted. Integrals and grids of a
+    molecule that was changed in place are PySCF's to forget: `mf.reset()`.
     """
     entry = seam.asked_for(mf.xc)
     if entry is not None:
